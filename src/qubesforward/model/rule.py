@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The two kinds of rules of a qube, as data (design, section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from qubesforward.errors import InvalidRule
+from qubesforward.model.hosts import Network
+from qubesforward.model.ports import PortRange
+
+
+class Action(StrEnum):
+    """What a rule does with what it matches."""
+
+    ACCEPT = "accept"
+    DROP = "drop"
+    FORWARD = "forward"
+
+
+class Proto(StrEnum):
+    """Protocols that rules can name; a forward takes TCP or UDP only."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    ICMP = "icmp"
+
+
+class ForwardType(StrEnum):
+    """Where a forward is entered: the chain's far end, or the qube's own netvm."""
+
+    EXTERNAL = "external"
+    INTERNAL = "internal"
+
+
+class Reach(StrEnum):
+    """How far out a forward is asked for: the outermost qube, or its router too."""
+
+    LAN = "lan"
+    INTERNET = "internet"
+
+
+REBOOT = "reboot"
+"""The value of `ForwardRule.expire` for "until this boot of the computer ends"."""
+
+FORWARD_PROTOS = (Proto.TCP, Proto.UDP)
+
+
+@dataclass(frozen=True, slots=True)
+class DstHost:
+    """The destination of an outbound rule: an address, a CIDR or a name.
+
+    `kind` is the element's name in texts: ``dst4``, ``dst6`` or ``dsthost`` (a
+    name). `text` is normal: with its prefix length for addresses, lower case for
+    names. Host bits are kept, as Qubes keeps them.
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundRule:
+    """One ``accept`` or ``drop`` rule, as stock Qubes has them.
+
+    `dstports` is a pair of numbers and not a `PortRange`, because stock Qubes
+    takes 0 and 65536 too, and what it takes must be kept. `expire` is absolute
+    seconds since 1970; an empty `comment` is none.
+    """
+
+    action: Action
+    dsthost: DstHost | None = None
+    proto: Proto | None = None
+    specialtarget: str | None = None
+    dstports: tuple[int, int] | None = None
+    icmptype: int | None = None
+    expire: int | None = None
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardRule:
+    """One forward: from the outer ports, through the chain, to the inner ports.
+
+    `proto` None is both TCP and UDP; `dstports` None is the outer ports; `srchost`
+    None is anyone of both families; `expire` is absolute seconds, `REBOOT` or None.
+
+    What the user did not write, and what therefore takes no part in comparing two
+    rules: `created`, microseconds since 1970 at which the daemon took the rule in
+    (0: not yet), which decides who is older; and `boot_id`, the boot that a
+    ``reboot`` rule belongs to.
+    """
+
+    forwardtype: ForwardType
+    srcports: PortRange
+    dstports: PortRange | None = None
+    proto: Proto | None = None
+    srchost: Network | None = None
+    expire: int | str | None = None
+    reach: Reach = Reach.LAN
+    bypass: bool = False
+    disposables: bool = False
+    comment: str = ""
+    created: int = field(default=0, compare=False)
+    boot_id: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if self.proto is not None and self.proto not in FORWARD_PROTOS:
+            raise InvalidRule(
+                f"proto={self.proto}: a forward takes tcp or udp, or neither for both"
+            )
+        inner = self.inner_ports
+        if len(inner) not in (1, len(self.srcports)):
+            raise InvalidRule(
+                f"dstports={inner}: {len(inner)} inner ports do not fit"
+                f" {len(self.srcports)} outer ports; give as many, or one"
+            )
+
+    @property
+    def inner_ports(self) -> PortRange:
+        """The ports where the service listens."""
+        return self.srcports if self.dstports is None else self.dstports
+
+    @property
+    def protos(self) -> tuple[Proto, ...]:
+        """The protocols that this forward covers: one, or both."""
+        return FORWARD_PROTOS if self.proto is None else (self.proto,)
+
+
+Rule = OutboundRule | ForwardRule
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableRule:
+    """A stored rule that this version cannot read: kept as it is, never applied."""
+
+    xml: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleList:
+    """Everything that one ``firewall.xml`` holds.
+
+    `owner` is the uuid of the qube that the list was made for, empty where the
+    file names none (stock files do not): forwards in a list whose owner is another
+    qube are inactive until confirmed.
+    """
+
+    outbound: tuple[OutboundRule, ...] = (OutboundRule(Action.ACCEPT),)
+    forwards: tuple[ForwardRule, ...] = ()
+    unreadable: tuple[UnreadableRule, ...] = ()
+    owner: str = ""
