@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The least change that takes a hop from the entries it has to those it must have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from qubesforward.model.entry import Entry
+
+ID_BITS = 0x0FFFFFFF
+"""The part of an ID that a hop's kernel keeps in its marks; unique within a hop."""
+
+
+@dataclass(frozen=True, slots=True)
+class HopDiff:
+    """What to change at one hop, by entry ID.
+
+    `remove` closes; `write` opens, or moves the end of what stays open.
+    """
+
+    remove: tuple[str, ...] = ()
+    write: Mapping[str, Entry] = field(default_factory=dict)
+
+
+def diff_hop(
+    wanted: Iterable[Entry],
+    present: Mapping[str, Entry | None],
+    untrusted_numbers: Iterator[int],
+) -> HopDiff:
+    """Compare what a hop must have with what its QubesDB holds.
+
+    `present` has None for a value that is not an entry. An ID stands for one
+    content as long as it lives, so an entry whose content is wanted keeps its ID
+    (only its end is written anew), and another content always gets a fresh one,
+    taken from `untrusted_numbers`: 32-bit numbers, at random, without end.
+    """
+    wanted_by_content = {entry.content: entry for entry in wanted}
+    remove = []
+    write: dict[str, Entry] = {}
+    used = set()
+    for entry_id, entry in present.items():
+        wish = None if entry is None else wanted_by_content.pop(entry.content, None)
+        if wish is None:
+            remove.append(entry_id)
+        elif wish != entry:
+            write[entry_id] = wish
+        # A removed number is not given again at once: its connections may linger.
+        used.add(int(entry_id, 16) & ID_BITS)
+    for entry in wanted_by_content.values():
+        number = next(n for n in untrusted_numbers if _is_free(n, used))
+        used.add(number & ID_BITS)
+        write[f"{number:08x}"] = entry
+    return HopDiff(tuple(remove), write)
+
+
+def _is_free(number: int, used: set[int]) -> bool:
+    # Zero is what a kernel mark without a number would look like.
+    return number & ID_BITS != 0 and number & ID_BITS not in used

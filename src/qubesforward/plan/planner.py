@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From the forwards of all qubes to the entries of all hops (design, section 6).
+
+A pure function of its arguments: the same rules, snapshot, time and boot give the
+same plan. Nothing is asked while planning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from itertools import pairwise
+
+from qubesforward.model.entry import Entrance, Entry
+from qubesforward.model.hosts import Network, any_of
+from qubesforward.model.rule import REBOOT, ForwardRule, ForwardType, Proto
+from qubesforward.plan.chain import Unreachable, plan_chain
+from qubesforward.plan.claims import Claims
+from qubesforward.plan.doors import Door, merge_doors
+from qubesforward.plan.snapshot import Qube, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Forwards:
+    """The forwards of one qube; `confirmed` is False on a copied, unasked list."""
+
+    rules: tuple[ForwardRule, ...]
+    confirmed: bool = True
+
+
+class Verdict(StrEnum):
+    """What planning alone can say of a forward."""
+
+    READY = "ready"
+    """Its entries are in the plan."""
+    HALTED = "halted"
+    """A qube of its chain does not run: nothing is opened, its ports stay its own."""
+    CONFLICT = "conflict"
+    UNCONFIRMED = "unconfirmed"
+    EXPIRED = "expired"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One forward of one qube: `rule` leads to `target`.
+
+    `owner` is the qube whose rule list it is in: the target itself, or the
+    template of a disposable.
+    """
+
+    target: str
+    rule: ForwardRule
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one hop, or the target, must have for one forward."""
+
+    qube: str
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one forward; `steps` go from the outermost hop to the target.
+
+    Steps are also given where nothing may be opened yet, for people to look at.
+    """
+
+    asked: Asked
+    verdict: Verdict
+    reason: str = ""
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The outcome of every forward, and for every hop the entries it must have."""
+
+    outcomes: tuple[Outcome, ...] = ()
+    entries: Mapping[str, frozenset[Entry]] = field(default_factory=dict)
+
+
+def plan_forwards(
+    forwards: Mapping[str, Forwards], snapshot: Snapshot, now: float, boot_id: str
+) -> Plan:
+    """Plan every forward of every qube.
+
+    `now` is in seconds since 1970; `boot_id` names this boot of the computer.
+    Older forwards win over younger ones that need the same port.
+    """
+    claims: Claims[Asked] = Claims()
+    outcomes = []
+    for asked, confirmed in _by_age(forwards, snapshot):
+        outcome = _plan_one(asked, confirmed, snapshot, now, boot_id)
+        if outcome.verdict is Verdict.READY or (
+            outcome.verdict is Verdict.HALTED and not _is_for_instances(asked)
+        ):
+            outcome = _claim(outcome, claims)
+        outcomes.append(outcome)
+    return Plan(tuple(outcomes), _collect_entries(outcomes))
+
+
+def _by_age(
+    forwards: Mapping[str, Forwards], snapshot: Snapshot
+) -> list[tuple[Asked, bool]]:
+    asked = [
+        (Asked(name, rule, name), listed.confirmed)
+        for name, listed in forwards.items()
+        if name in snapshot
+        for rule in listed.rules
+    ]
+    for qube in snapshot.values():
+        listed = forwards.get(qube.template or "") if qube.klass == "DispVM" else None
+        if listed is not None and qube.template is not None:
+            asked += [
+                (Asked(qube.name, rule, qube.template), listed.confirmed)
+                for rule in listed.rules
+                if rule.disposables
+            ]
+
+    def age(item: tuple[Asked, bool]) -> tuple[int, bool, int, str]:
+        one = item[0]
+        is_instance = one.owner != one.target
+        xid = snapshot[one.target].xid if is_instance else 0
+        return one.rule.created, is_instance, xid, one.target
+
+    return sorted(asked, key=age)
+
+
+def _is_for_instances(asked: Asked) -> bool:
+    # The halted template of a disposable must not keep the port from its instances.
+    return asked.rule.disposables and asked.owner == asked.target
+
+
+def _plan_one(
+    asked: Asked, confirmed: bool, snapshot: Snapshot, now: float, boot_id: str
+) -> Outcome:
+    rule = asked.rule
+    if is_expired(rule, now, boot_id):
+        return Outcome(asked, Verdict.EXPIRED, "its time is over")
+    if not confirmed:
+        return Outcome(
+            asked,
+            Verdict.UNCONFIRMED,
+            f"copied from another qube; activate with: qvm-firewall {asked.owner}"
+            " confirm",
+        )
+    try:
+        chain = plan_chain(asked.target, rule.forwardtype, snapshot)
+        steps = _plan_steps(rule, chain)
+    except Unreachable as error:
+        return Outcome(asked, Verdict.UNREACHABLE, str(error))
+    halted = [qube.name for qube in reversed(chain) if not qube.running]
+    if halted:
+        reason = f"{' and '.join(halted)} {'is' if len(halted) == 1 else 'are'} halted"
+        return Outcome(asked, Verdict.HALTED, reason, steps)
+    return Outcome(asked, Verdict.READY, "", steps)
+
+
+def is_expired(rule: ForwardRule, now: float, boot_id: str) -> bool:
+    """Whether the forward's time is over: its moment, or the boot it was made in."""
+    if rule.expire == REBOOT:
+        return rule.boot_id != boot_id
+    return isinstance(rule.expire, int) and rule.expire <= now
+
+
+def _plan_steps(rule: ForwardRule, chain: Sequence[Qube]) -> tuple[Step, ...]:
+    families = _families(rule, chain[:-1])
+    return tuple(
+        step
+        for family in families
+        for proto in rule.protos
+        for step in _plan_path(rule, chain, proto, family)
+    )
+
+
+def _families(rule: ForwardRule, needed: Sequence[Qube]) -> list[int]:
+    """Return the IP versions in which every qube that is forwarded to can be."""
+    asked = (4, 6) if rule.srchost is None else (rule.srchost.version,)
+    families = []
+    missing = ""
+    for family in asked:
+        without = [qube.name for qube in needed if qube.address(family) is None]
+        if not without:
+            families.append(family)
+        elif not missing:
+            missing = f"{without[0]} has no IPv{family} address"
+    if not families:
+        raise Unreachable(missing)
+    return families
+
+
+def _plan_path(
+    rule: ForwardRule, chain: Sequence[Qube], proto: Proto, family: int
+) -> list[Step]:
+    """Give one protocol and family of a forward, the outermost hop first."""
+    src = any_of(family) if rule.srchost is None else rule.srchost
+    steps = []
+    for below, hop in reversed(list(pairwise(chain))):
+        is_first = below is chain[0]
+        entry = Entry(
+            entrance=_entrance(rule, hop),
+            proto=proto,
+            ports=rule.srcports,
+            src=src,
+            to=below.address(family),
+            # The outer port is kept up to the target's own netvm, so that two
+            # qubes with the same inner port never meet on the way.
+            toports=rule.inner_ports if is_first else rule.srcports,
+            until=rule.expire if isinstance(rule.expire, int) else None,
+            bypass=rule.bypass,
+        )
+        steps.append(Step(hop.name, entry))
+    if chain[0].agent:
+        steps.append(Step(chain[0].name, _plan_door(rule, proto, src)))
+    return steps
+
+
+def _entrance(rule: ForwardRule, hop: Qube) -> Entrance:
+    if rule.forwardtype is ForwardType.INTERNAL:
+        return Entrance.LOCAL
+    return Entrance.EXTERNAL if hop.netvm is None else Entrance.UPLINK
+
+
+def _plan_door(rule: ForwardRule, proto: Proto, src: Network) -> Entry:
+    return Entry(
+        entrance=Entrance.SELF,
+        proto=proto,
+        ports=rule.inner_ports,
+        src=src,
+        until=rule.expire if isinstance(rule.expire, int) else None,
+    )
+
+
+def _claim(outcome: Outcome, claims: Claims[Asked]) -> Outcome:
+    for step in outcome.steps:
+        winner = claims.find_owner(step.qube, step.entry)
+        if winner is not None:
+            ports = winner.rule.srcports.short
+            reason = f"{winner.target} has port {ports} of {step.qube} already"
+            return replace(outcome, verdict=Verdict.CONFLICT, reason=reason)
+    for step in outcome.steps:
+        claims.take(step.qube, step.entry, outcome.asked)
+    return outcome
+
+
+def _collect_entries(outcomes: Iterable[Outcome]) -> dict[str, frozenset[Entry]]:
+    entries: dict[str, set[Entry]] = {}
+    doors: dict[tuple[str, Proto, int], list[Door]] = {}
+    for outcome in outcomes:
+        if outcome.verdict is not Verdict.READY:
+            continue
+        for step in outcome.steps:
+            entry = step.entry
+            if entry.entrance is Entrance.SELF:
+                needed = doors.setdefault((step.qube, entry.proto, entry.family), [])
+                needed.append(Door(entry.ports, entry.src, entry.until))
+            else:
+                entries.setdefault(step.qube, set()).add(entry)
+    for (qube, proto, _family), needed in doors.items():
+        entries.setdefault(qube, set()).update(
+            Entry(Entrance.SELF, proto, door.ports, door.src, until=door.until)
+            for door in merge_doors(needed)
+        )
+    return {qube: frozenset(found) for qube, found in entries.items()}

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What planning knows of the qubes of a computer, at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from qubesforward.model.hosts import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Qube:
+    """One qube.
+
+    `ip` and `ip6` are its addresses on the link to its netvm (never the visible
+    ones), None where it has none. `running` holds for paused qubes too. `agent`:
+    our agent is installed in it. `xid` is the domain number, which grows with
+    every start (0: not running). `template` is None for qubes that have none.
+    """
+
+    name: str
+    uuid: str = ""
+    klass: str = "AppVM"
+    netvm: str | None = None
+    ip: IPv4Address | None = None
+    ip6: IPv6Address | None = None
+    running: bool = True
+    agent: bool = True
+    template: str | None = None
+    xid: int = 0
+
+    def address(self, family: int) -> Address | None:
+        """Return its address of IP version 4 or 6, if it has one."""
+        return self.ip if family == 4 else self.ip6
+
+
+Snapshot = Mapping[str, Qube]
+"""Every qube by its name; a qube that is not in it does not exist."""
