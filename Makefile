@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Two commands do everything on a fresh Debian machine: `make demo` and `make test`.
+
+PYTHON := /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+# What each package is for: docs/dependencies.md
+PACKAGES := python3-venv python3-nftables python3-lxml nftables iproute2 \
+	iputils-ping util-linux dnsmasq-base
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint types unit lab setup clean
+.DEFAULT_GOAL := demo
+
+demo: setup
+	@$(BIN)/qubes-lab demo
+
+test: lint types unit
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+unit: setup
+	$(BIN)/pytest
+
+setup: $(INSTALLED)
+
+# Root is asked for only where a package is missing, and never at a second run.
+$(INSTALLED): pyproject.toml Makefile
+	@missing=$$(for package in $(PACKAGES); do \
+		dpkg-query -W -f '$${Status}' $$package 2>/dev/null \
+		| grep -q 'ok installed' || echo $$package; done); \
+	if [ -n "$$missing" ]; then \
+		echo "Installing system packages:" $$missing; \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		$$sudo apt-get update -q && \
+		$$sudo env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -q --no-install-recommends $$missing; \
+	fi
+	$(PYTHON) -m venv --system-site-packages $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
