@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TypeVar
 
 from qubesforward.errors import InvalidRule
 from qubesforward.model.hosts import (
@@ -20,6 +19,7 @@ from qubesforward.model.hosts import (
 )
 from qubesforward.model.ports import PortRange, parse_ports
 from qubesforward.model.rule import FORWARD_PROTOS, Proto
+from qubesforward.model.values import parse_choice, parse_moment, parse_yes
 
 LONGEST_ENTRY = 3072
 """Bytes that a QubesDB value can hold (Qubes' QUBESDB_MAX_DATA)."""
@@ -99,7 +99,6 @@ def format_entry(entry: Entry) -> str:
     return " ".join(words)
 
 
-_Choice = TypeVar("_Choice", bound=StrEnum)
 _ELEMENTS = frozenset("in proto ports src to toports until bypass".split())
 
 
@@ -119,39 +118,14 @@ def parse_entry(untrusted_text: str) -> Entry:
         if name not in found:
             raise InvalidRule(f"{name}: missing")
     return Entry(
-        entrance=_parse_choice(Entrance, found["in"], "in"),
-        proto=_parse_choice(Proto, found["proto"], "proto"),
+        entrance=parse_choice(Entrance, found["in"], "in"),
+        proto=parse_choice(Proto, found["proto"], "proto"),
         ports=parse_ports(found["ports"], "ports"),
         src=parse_network(found["src"], "src"),
         to=parse_address(found["to"], "to") if "to" in found else None,
         toports=parse_ports(found["toports"], "toports")
         if "toports" in found
         else None,
-        until=_parse_until(found["until"]) if "until" in found else None,
-        bypass=_parse_bypass(found["bypass"]) if "bypass" in found else False,
+        until=parse_moment(found["until"], "until") if "until" in found else None,
+        bypass="bypass" in found and parse_yes(found["bypass"], "bypass"),
     )
-
-
-def _parse_choice(kind: type[_Choice], untrusted_value: str, name: str) -> _Choice:
-    try:
-        return kind(untrusted_value)
-    except ValueError:
-        raise InvalidRule(
-            f"{name}={untrusted_value[:40]!a}: not one of {', '.join(kind)}"
-        ) from None
-
-
-def _parse_until(untrusted_value: str) -> int:
-    if (
-        untrusted_value.isascii()
-        and untrusted_value.isdecimal()
-        and len(untrusted_value) <= 12
-    ):
-        return int(untrusted_value)
-    raise InvalidRule(f"until={untrusted_value[:40]!a}: give seconds since 1970")
-
-
-def _parse_bypass(untrusted_value: str) -> bool:
-    if untrusted_value != "yes":
-        raise InvalidRule(f"bypass={untrusted_value[:40]!a}: only yes can be given")
-    return True

@@ -33,16 +33,24 @@ def parse_network(untrusted_text: str, element: str = "srchost") -> Network:
     """Read an address or a CIDR of either family; raise `InvalidRule` otherwise.
 
     Host bits must be zero, so that what is stored is what was meant. Scope ids
-    (``fe80::1%eth0``) are refused: they mean another thing in every qube.
+    (``fe80::1%eth0``) are refused: they mean another thing in every qube. So are
+    masks in dotted form: ``/0.0.0.0`` reads as "nobody else" and means everybody.
     """
     problem = "give an IPv4 or IPv6 address or CIDR"
-    if len(untrusted_text) <= _LONGEST_NETWORK and "%" not in untrusted_text:
+    untrusted_address, _, untrusted_mask = untrusted_text.partition("/")
+    if (
+        len(untrusted_text) <= _LONGEST_NETWORK
+        and "%" not in untrusted_text
+        and "." not in untrusted_mask
+    ):
         try:
-            return ip_network(untrusted_text)
-        except ValueError as error:
-            if "host bits" in str(error):
-                meant = ip_network(untrusted_text, strict=False)
-                problem = f"the address has bits below its mask; did you mean {meant}?"
+            network = ip_network(untrusted_text, strict=False)
+        except ValueError:
+            pass
+        else:
+            if ip_address(untrusted_address) == network.network_address:
+                return network
+            problem = f"the address has bits below its mask; did you mean {network}?"
     raise InvalidRule(f"{element}={untrusted_text[:60]!a}: {problem}")
 
 

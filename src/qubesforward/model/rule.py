@@ -9,6 +9,7 @@ from enum import StrEnum
 from qubesforward.errors import InvalidRule
 from qubesforward.model.hosts import Network
 from qubesforward.model.ports import PortRange
+from qubesforward.model.values import LONGEST_COMMENT, check_line
 
 
 class Action(StrEnum):
@@ -46,6 +47,14 @@ REBOOT = "reboot"
 
 FORWARD_PROTOS = (Proto.TCP, Proto.UDP)
 
+SPECIAL_TARGETS = ("dns",)
+LAST_ICMP_TYPE = 255
+
+LAST_OUTBOUND_PORT = 65536
+"""Qubes stores this one too much, so that it has to be kept."""
+
+_LONGEST_BOOT_ID = 64
+
 
 @dataclass(frozen=True, slots=True)
 class DstHost:
@@ -66,7 +75,8 @@ class OutboundRule:
 
     `dstports` is a pair of numbers and not a `PortRange`, because stock Qubes
     takes 0 and 65536 too, and what it takes must be kept. `expire` is absolute
-    seconds since 1970; an empty `comment` is none.
+    seconds since 1970; an empty `comment` is none. Raises `InvalidRule` for values
+    that do not go together.
     """
 
     action: Action
@@ -77,6 +87,32 @@ class OutboundRule:
     icmptype: int | None = None
     expire: int | None = None
     comment: str = ""
+
+    def __post_init__(self) -> None:
+        if self.action is Action.FORWARD:
+            raise InvalidRule("action=forward: an outbound rule accepts or drops")
+        if self.specialtarget is not None and self.specialtarget not in SPECIAL_TARGETS:
+            raise InvalidRule(
+                f"specialtarget={self.specialtarget[:40]!a}: not one of"
+                f" {', '.join(SPECIAL_TARGETS)}"
+            )
+        if self.dstports is not None:
+            self._check_dstports(*self.dstports)
+        if self.icmptype is not None and self.proto is not Proto.ICMP:
+            raise InvalidRule(f"icmptype={self.icmptype}: needs proto=icmp")
+        check_line(self.comment, "comment", LONGEST_COMMENT)
+
+    def _check_dstports(self, first: int, last: int) -> None:
+        if self.proto not in FORWARD_PROTOS:
+            raise InvalidRule(f"dstports={first}-{last}: needs proto=tcp or proto=udp")
+        if first > last:
+            raise InvalidRule(
+                f"dstports={first}-{last}: the first port is above the last"
+            )
+
+    def has_ended(self, now: float) -> bool:
+        """Whether its time is over; `now` is seconds since 1970."""
+        return self.expire is not None and self.expire <= now
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +142,8 @@ class ForwardRule:
     boot_id: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
+        check_line(self.comment, "comment", LONGEST_COMMENT)
+        check_line(self.boot_id, "boot-id", _LONGEST_BOOT_ID)
         if self.proto is not None and self.proto not in FORWARD_PROTOS:
             raise InvalidRule(
                 f"proto={self.proto}: a forward takes tcp or udp, or neither for both"
@@ -126,6 +164,15 @@ class ForwardRule:
     def protos(self) -> tuple[Proto, ...]:
         """The protocols that this forward covers: one, or both."""
         return FORWARD_PROTOS if self.proto is None else (self.proto,)
+
+    def has_ended(self, now: float, boot_id: str) -> bool:
+        """Whether its moment is over, or the boot that it was made in.
+
+        `now` is seconds since 1970; `boot_id` names this boot of the computer.
+        """
+        if self.expire == REBOOT:
+            return self.boot_id != boot_id
+        return isinstance(self.expire, int) and self.expire <= now
 
 
 Rule = OutboundRule | ForwardRule

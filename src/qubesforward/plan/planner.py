@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.hosts import Network, any_of
-from qubesforward.model.rule import REBOOT, ForwardRule, ForwardType, Proto
+from qubesforward.model.rule import ForwardRule, ForwardType, Proto
 from qubesforward.plan.chain import Unreachable, plan_chain
 from qubesforward.plan.claims import Claims
 from qubesforward.plan.doors import Door, merge_doors
@@ -140,7 +140,7 @@ def _plan_one(
     asked: Asked, confirmed: bool, snapshot: Snapshot, now: float, boot_id: str
 ) -> Outcome:
     rule = asked.rule
-    if is_expired(rule, now, boot_id):
+    if rule.has_ended(now, boot_id):
         return Outcome(asked, Verdict.EXPIRED, "its time is over")
     if not confirmed:
         return Outcome(
@@ -159,13 +159,6 @@ def _plan_one(
         reason = f"{' and '.join(halted)} {'is' if len(halted) == 1 else 'are'} halted"
         return Outcome(asked, Verdict.HALTED, reason, steps)
     return Outcome(asked, Verdict.READY, "", steps)
-
-
-def is_expired(rule: ForwardRule, now: float, boot_id: str) -> bool:
-    """Whether the forward's time is over: its moment, or the boot it was made in."""
-    if rule.expire == REBOOT:
-        return rule.boot_id != boot_id
-    return isinstance(rule.expire, int) and rule.expire <= now
 
 
 def _plan_steps(rule: ForwardRule, chain: Sequence[Qube]) -> tuple[Step, ...]:

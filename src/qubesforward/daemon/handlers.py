@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The Admin API calls that qubes-forwardd serves (design, section 5).
+
+A change is answered when it is stored and published. Whether the hops have it too
+is asked with Status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+
+from qubesforward.daemon.announcer import Announcer
+from qubesforward.daemon.hop import Hop
+from qubesforward.daemon.hops import Hops
+from qubesforward.daemon.reconciler import Reconciler, together
+from qubesforward.daemon.rules import Rules
+from qubesforward.daemon.status import Fields, describe_forward, describe_hop
+from qubesforward.daemon.topology import Topology
+from qubesforward.errors import (
+    Conflict,
+    ForwardError,
+    InvalidRule,
+    Unavailable,
+    UnknownQube,
+)
+from qubesforward.model.rule import ForwardRule, OutboundRule, Rule
+from qubesforward.model.text import format_rule, parse_rules
+from qubesforward.plan.planner import Outcome, Plan, Verdict
+from qubesforward.plan.snapshot import Qube
+from qubesforward.qubes.admin_server import AdminException, Call, Refused
+
+REPORT_PATIENCE = 0.2
+"""Seconds that Status waits for counters: a listing must not hang on a dead agent."""
+
+START_PATIENCE = 5.0
+"""Seconds that a call waits for a daemon that is starting."""
+
+_FORCE = "force=yes"
+_NOWHERE = ("", "dom0")
+
+_Handler = Callable[[Call], Awaitable[bytes]]
+
+
+class Handlers:
+    """Answers calls; `handle` is what the server is given."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        topology: Topology,
+        hops: Hops,
+        reconciler: Reconciler,
+        announcer: Announcer,
+    ) -> None:
+        self._rules = rules
+        self._topology = topology
+        self._hops = hops
+        self._reconciler = reconciler
+        self._announcer = announcer
+        self._calls: dict[tuple[str, str], _Handler] = {
+            ("admin.vm.firewall.Get", ""): self._get,
+            ("admin.vm.firewall.Set", ""): self._set,
+            ("admin.vm.firewall.Reload", ""): self._reload,
+            ("admin.vm.firewall.Get", "forward"): self._get_forwards,
+            ("admin.vm.firewall.Set", "forward"): self._set_forwards,
+            ("admin.vm.firewall.Add", "forward"): self._add_forwards,
+            ("admin.vm.firewall.Remove", "forward"): self._remove_forwards,
+            ("admin.vm.firewall.Plan", "forward"): self._plan,
+            ("admin.vm.firewall.Status", "forward"): self._status,
+            ("admin.vm.firewall.Confirm", "forward"): self._confirm,
+        }
+
+    async def handle(self, call: Call) -> bytes:
+        """Answer one call; what goes wrong becomes an exception of the Admin API."""
+        handler = self._calls.get((call.method, call.arg))
+        if handler is None:
+            raise Refused(f"no such call: {call.method}+{call.arg}")
+        try:
+            await self._wait_known()
+            return await handler(call)
+        except UnknownQube as error:
+            raise AdminException("QubesVMNotFoundError", "%s", str(error)) from error
+        except ForwardError as error:
+            raise AdminException(type(error).__name__, "%s", str(error)) from error
+        except OSError as error:
+            reason = f"cannot store the rules: {error.strerror}"
+            raise AdminException("StorageError", "%s", reason) from error
+
+    async def _wait_known(self) -> None:
+        try:
+            async with asyncio.timeout(START_PATIENCE):
+                await self._topology.known.wait()
+        except TimeoutError:
+            raise Unavailable(
+                "qubesd has not told the qubes yet; is it running?"
+            ) from None
+
+    def _qube(self, call: Call) -> Qube:
+        qube = self._topology.snapshot.get(call.dest)
+        if qube is None:
+            raise UnknownQube(f"no such qube: {call.dest[:40]!a}")
+        return qube
+
+    async def _get(self, call: Call) -> bytes:
+        _refuse_payload(call)
+        rules = self._rules.get_outbound(self._qube(call), self._topology.snapshot)
+        return _join(rules)
+
+    async def _set(self, call: Call) -> bytes:
+        qube = self._qube(call)
+        outbound = []
+        for rule in _parse_payload(call.payload):
+            if isinstance(rule, ForwardRule):
+                raise InvalidRule(
+                    "action=forward: this call sets outbound rules; forwards are set"
+                    " with admin.vm.firewall.Set+forward"
+                )
+            outbound.append(rule)
+        self._rules.set_outbound(qube, outbound)
+        await self._settle(qube)
+        return b""
+
+    async def _reload(self, call: Call) -> bytes:
+        _refuse_payload(call)
+        qube = self._qube(call)
+        self._rules.forget(qube.name)
+        await self._settle(qube)
+        return b""
+
+    async def _get_forwards(self, call: Call) -> bytes:
+        _refuse_payload(call)
+        return _join(self._rules.load(self._qube(call)).rules.forwards)
+
+    async def _set_forwards(self, call: Call) -> bytes:
+        qube = self._qube(call)
+        self._rules.set_forwards(qube, _parse_forwards(call.payload))
+        await self._settle(qube)
+        return b""
+
+    async def _add_forwards(self, call: Call) -> bytes:
+        qube = self._qube(call)
+        lines, force = _take_force(call.payload)
+        added = _parse_forwards(lines)
+        if not added:
+            raise InvalidRule("no rule given; send one rule a line")
+        self._require_confirmed(qube)
+        forwards = self._rules.with_added(qube, added)
+        if not force:
+            self._refuse_conflicts(qube, added, forwards)
+        self._rules.store_forwards(qube, forwards)
+        await self._settle(qube)
+        return b""
+
+    def _require_confirmed(self, qube: Qube) -> None:
+        rules = self._rules.load(qube).rules
+        if not self._rules.is_confirmed(qube, rules):
+            raise Conflict(
+                f"the forwards of {qube.name} came with a copy of another qube;"
+                f" activate them with 'qvm-firewall {qube.name} confirm' or remove"
+                f" them with 'qvm-forward {qube.name} --close-all' first"
+            )
+
+    def _refuse_conflicts(
+        self, qube: Qube, added: Sequence[ForwardRule], forwards: Sequence[ForwardRule]
+    ) -> None:
+        plan = self._reconciler.try_plan({qube.name: tuple(forwards)})
+        for outcome in _outcomes_of(plan, qube, added):
+            if outcome.verdict is Verdict.CONFLICT:
+                raise Conflict(
+                    f"{outcome.reason}; choose another outer port, or add it with"
+                    " --force to have it wait for the port"
+                )
+
+    async def _remove_forwards(self, call: Call) -> bytes:
+        qube = self._qube(call)
+        self._rules.remove_forwards(qube, _parse_forwards(call.payload))
+        await self._settle(qube)
+        return b""
+
+    async def _confirm(self, call: Call) -> bytes:
+        _refuse_payload(call)
+        qube = self._qube(call)
+        self._rules.confirm(qube)
+        await self._settle(qube)
+        return b""
+
+    async def _settle(self, qube: Qube) -> None:
+        await self._reconciler.settle()
+        self._announcer.announce(qube.name, "firewall-changed")
+
+    async def _plan(self, call: Call) -> bytes:
+        qube = self._qube(call)
+        added = _parse_forwards(_take_force(call.payload)[0])
+        forwards = self._rules.with_added(qube, added)
+        plan = self._reconciler.try_plan({qube.name: forwards})
+        snapshot = self._topology.snapshot
+        described = []
+        for outcome in _outcomes_of(plan, qube, added):
+            fields = describe_forward(outcome, snapshot, self._hops.open)
+            if outcome.verdict is Verdict.READY:
+                fields |= {"state": "active", "reason": ""}
+            described.append(fields)
+        return _encode({"forwards": described, "hops": self._hop_fields(plan)})
+
+    async def _status(self, call: Call) -> bytes:
+        _refuse_payload(call)
+        names = set(self._topology.snapshot)
+        if call.dest not in _NOWHERE:
+            names = {self._qube(call).name}
+        plan = self._reconciler.plan
+        outcomes = [o for o in plan.outcomes if o.asked.target in names]
+        await self._ask_hops({step.qube for o in outcomes for step in o.steps})
+        qubes = [self._describe_qube(name, outcomes) for name in sorted(names)]
+        told = [fields for fields in qubes if fields is not None]
+        return _encode({"qubes": told, "hops": self._hop_fields(plan)})
+
+    async def _ask_hops(self, names: set[str]) -> None:
+        token = secrets.token_hex(8)
+        hops = (self._hops.open[name] for name in names if name in self._hops.open)
+        await together(hop.ask(token, REPORT_PATIENCE) for hop in hops if _answers(hop))
+
+    def _describe_qube(self, name: str, outcomes: Sequence[Outcome]) -> Fields | None:
+        snapshot = self._topology.snapshot
+        loaded = self._rules.load(snapshot[name])
+        confirmed = self._rules.is_confirmed(snapshot[name], loaded.rules)
+        forwards = [
+            describe_forward(outcome, snapshot, self._hops.open)
+            for outcome in outcomes
+            if outcome.asked.target == name
+        ]
+        return {
+            "name": name,
+            "unconfirmed": not confirmed,
+            "problem": loaded.problem,
+            "forwards": forwards,
+            "unreadable": [rule.reason for rule in loaded.rules.unreadable],
+        }
+
+    def _hop_fields(self, plan: Plan) -> list[Fields]:
+        names = {step.qube for outcome in plan.outcomes for step in outcome.steps}
+        snapshot = self._topology.snapshot
+        return [describe_hop(n, snapshot, self._hops.open) for n in sorted(names)]
+
+
+def _answers(hop: Hop) -> bool:
+    return hop.handled >= hop.generation
+
+
+def _outcomes_of(plan: Plan, qube: Qube, rules: Sequence[ForwardRule]) -> list[Outcome]:
+    return [
+        outcome
+        for outcome in plan.outcomes
+        if outcome.asked.target == qube.name and outcome.asked.rule in rules
+    ]
+
+
+def _join(rules: Sequence[Rule]) -> bytes:
+    return "".join(f"{format_rule(rule)}\n" for rule in rules).encode("ascii")
+
+
+def _encode(fields: Fields) -> bytes:
+    return json.dumps(fields, separators=(",", ":")).encode("utf-8")
+
+
+def _refuse_payload(call: Call) -> None:
+    if call.payload:
+        raise Refused(f"{call.method}: takes no payload")
+
+
+def _decode(untrusted_payload: bytes) -> str:
+    try:
+        return untrusted_payload.decode("ascii")
+    except UnicodeDecodeError:
+        raise InvalidRule("rules are ASCII text") from None
+
+
+def _parse_payload(untrusted_payload: bytes) -> list[Rule]:
+    return parse_rules(_decode(untrusted_payload))
+
+
+def _parse_forwards(untrusted_payload: bytes) -> list[ForwardRule]:
+    forwards = []
+    for rule in _parse_payload(untrusted_payload):
+        if isinstance(rule, OutboundRule):
+            raise InvalidRule(
+                f"action={rule.action}: this call takes forwards only; outbound"
+                " rules are set with admin.vm.firewall.Set"
+            )
+        forwards.append(rule)
+    return forwards
+
+
+def _take_force(untrusted_payload: bytes) -> tuple[bytes, bool]:
+    first, _, rest = untrusted_payload.partition(b"\n")
+    is_forced = first == _FORCE.encode("ascii")
+    return (rest, True) if is_forced else (untrusted_payload, False)

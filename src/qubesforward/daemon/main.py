@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""qubes-forwardd: the program."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import time
+from pathlib import Path
+
+from qubesforward.daemon.announcer import Announcer
+from qubesforward.daemon.handlers import Handlers
+from qubesforward.daemon.hops import Hops
+from qubesforward.daemon.reconciler import Reconciler
+from qubesforward.daemon.rules import Rules
+from qubesforward.daemon.store import Store
+from qubesforward.daemon.topology import Topology
+from qubesforward.qubes.admin_async import AsyncAdminClient
+from qubesforward.qubes.admin_server import serve_admin
+from qubesforward.qubes.paths import FORWARDD_SOCKET, QUBES_STATE
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def read_boot_id() -> str:
+    """Return the kernel's name for this boot of the computer."""
+    return _BOOT_ID.read_text(encoding="ascii").strip()
+
+
+class Daemon:
+    """The parts of the daemon, put together; `run` returns when it is told to end."""
+
+    def __init__(self, state: Path, socket: str) -> None:
+        boot_id = read_boot_id()
+        store = Store(state, time.time, boot_id)
+        self._socket = socket
+        self._announcer = Announcer()
+        self._rules = Rules(store, time.time, boot_id)
+        self._topology = Topology(AsyncAdminClient(), self._wake, self._removed)
+        self._hops = Hops(self._wake, self._hop_changed)
+        self._reconciler = Reconciler(
+            self._rules, self._topology, self._hops, time.time, boot_id
+        )
+        self._handlers = Handlers(
+            self._rules, self._topology, self._hops, self._reconciler, self._announcer
+        )
+
+    def _wake(self) -> None:
+        self._reconciler.wake()
+
+    def _removed(self, name: str) -> None:
+        self._rules.forget(name)
+
+    def _hop_changed(self, name: str) -> None:
+        self._announcer.announce(name, "forward-hop-changed")
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT; what is published stays published."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        tasks = [
+            asyncio.create_task(self._topology.follow()),
+            asyncio.create_task(self._reconciler.run()),
+        ]
+        server = await serve_admin(
+            self._socket, self._handlers.handle, self._announcer.subscribe
+        )
+        waiting = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait(
+            [waiting, *tasks], return_when=asyncio.FIRST_COMPLETED
+        )
+        server.close()
+        for task in (waiting, *tasks):
+            task.cancel()
+        await self._hops.close()
+        for task in done:
+            with contextlib.suppress(asyncio.CancelledError):
+                task.result()
+
+
+def main() -> int:
+    """Run the daemon; the exit status is 0 after a signal to end."""
+    parser = argparse.ArgumentParser(
+        prog="qubes-forwardd", description="Firewall service of dom0: port forwarding."
+    )
+    parser.add_argument("--state", type=Path, default=Path(QUBES_STATE))
+    parser.add_argument("--socket", default=FORWARDD_SOCKET)
+    parser.add_argument("--verbose", "-v", action="store_true")
+    options = parser.parse_args()
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if options.verbose else logging.INFO,
+        format="%(levelname)s %(message)s",
+    )
+    asyncio.run(Daemon(options.state, options.socket).run())
+    return 0

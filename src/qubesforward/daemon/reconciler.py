@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The loop that makes every hop have what the plan says.
+
+Starting, a changed rule, a changed network and an ended rule are the same code:
+plan from what is known now, and publish the difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from typing import Any
+
+from qubesforward.daemon.hop import Hop
+from qubesforward.daemon.hops import Hops
+from qubesforward.daemon.rules import Rules
+from qubesforward.daemon.topology import Topology
+from qubesforward.errors import QubesDBError
+from qubesforward.model.rule import ForwardRule
+from qubesforward.plan.diff import HopDiff, diff_hop
+from qubesforward.plan.outbound import diff_outbound, plan_outbound
+from qubesforward.plan.planner import Forwards, Plan, plan_forwards
+
+_log = logging.getLogger(__name__)
+
+CLOSE_PATIENCE = 0.5
+"""Seconds to wait for an old path to be closed before a new one is opened all the
+same: a hop whose agent is dead must not keep the others from being right."""
+
+_RETRY_SECONDS = 1.0
+_LONGEST_SLEEP = 60.0
+"""Seconds; the clock may be set, so the next end is looked at again this often."""
+
+
+class Reconciler:
+    """Owns the current plan; everybody else only asks for another pass."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        topology: Topology,
+        hops: Hops,
+        now: Callable[[], float],
+        boot_id: str,
+    ) -> None:
+        self._rules = rules
+        self._topology = topology
+        self._hops = hops
+        self._now = now
+        self._boot_id = boot_id
+        self._wake = asyncio.Event()
+        self._passed = asyncio.Condition()
+        self._asked = 0
+        self._done = 0
+        self.plan = Plan()
+
+    def wake(self) -> None:
+        """Ask for a pass, soon."""
+        self._asked += 1
+        self._wake.set()
+
+    async def settle(self) -> None:
+        """Return after a pass that began after this call."""
+        self.wake()
+        asked = self._asked
+        async with self._passed:
+            await self._passed.wait_for(lambda: self._done >= asked)
+
+    async def run(self) -> None:
+        """Pass whenever woken, and whenever a rule ends."""
+        await self._topology.known.wait()
+        while True:
+            self._wake.clear()
+            asked = self._asked
+            await self._pass_safely()
+            async with self._passed:
+                self._done = asked
+                self._passed.notify_all()
+            try:
+                async with asyncio.timeout(self._until_next_end()):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._asked += 1
+
+    async def _pass_safely(self) -> None:
+        try:
+            await self._pass()
+        except Exception:  # noqa: BLE001 - whatever it is, the next pass must come
+            _log.exception("a pass failed; trying again in %g s", _RETRY_SECONDS)
+            asyncio.get_running_loop().call_later(_RETRY_SECONDS, self.wake)
+
+    def _until_next_end(self) -> float:
+        now = self._now()
+        ends = (end - now for end in self._rules.ends() if end > now)
+        return min(min(ends, default=_LONGEST_SLEEP), _LONGEST_SLEEP)
+
+    def try_plan(self, instead: Mapping[str, tuple[ForwardRule, ...]]) -> Plan:
+        """Plan as if these qubes had these forwards, confirmed; changes nothing."""
+        snapshot = self._topology.snapshot
+        forwards = self._rules.forwards(snapshot)
+        forwards |= {name: Forwards(rules) for name, rules in instead.items()}
+        return plan_forwards(forwards, snapshot, self._now(), self._boot_id)
+
+    async def _pass(self) -> None:
+        self._rules.drop_expired(self._topology.snapshot)
+        await self._hops.follow(self._topology.snapshot)
+        self.plan = plan = self.try_plan({})
+        diffs = {
+            name: (hop, diff_hop(plan.entries.get(name, ()), hop.present, _numbers()))
+            for name, hop in self._hops.open.items()
+        }
+        opening = any(diff.write for _hop, diff in diffs.values())
+        closed = await self._close(diffs)
+        if opening and closed:
+            await together(
+                hop.wait_handled(generation, CLOSE_PATIENCE)
+                for hop, generation in closed
+            )
+        await self._open(diffs)
+        await self._publish_outbound()
+
+    async def _close(
+        self, diffs: Mapping[str, tuple[Hop, HopDiff]]
+    ) -> list[tuple[Hop, int]]:
+        closed: list[tuple[Hop, int]] = []
+
+        async def close(hop: Hop, diff: HopDiff) -> None:
+            closed.append((hop, await hop.publish(HopDiff(remove=diff.remove))))
+
+        await together(close(hop, diff) for hop, diff in diffs.values() if diff.remove)
+        return closed
+
+    async def _open(self, diffs: Mapping[str, tuple[Hop, HopDiff]]) -> None:
+        await together(
+            hop.publish(HopDiff(write=diff.write))
+            for hop, diff in diffs.values()
+            if diff.write
+        )
+
+    async def _publish_outbound(self) -> None:
+        snapshot = self._topology.snapshot
+        trees = plan_outbound(self._rules.outbound(snapshot), snapshot, self._now())
+        for name, hop in list(self._hops.open.items()):
+            wanted = trees.get(name, {})
+            diff = diff_outbound(wanted, hop.outbound)
+            if diff.sources or diff.gone:
+                await together([hop.publish_outbound(diff, wanted)])
+
+
+async def together(work: Iterable[Coroutine[Any, Any, Any]]) -> None:
+    """Do all at once; a hop that is lost meanwhile costs the others nothing."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, QubesDBError):
+            _log.warning("%s", result)
+        elif isinstance(result, BaseException):
+            raise result
+
+
+def _numbers() -> Iterator[int]:
+    while True:
+        yield secrets.randbits(32)

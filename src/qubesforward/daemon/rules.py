@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The rule lists of all qubes, and every change that a caller may make to them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from qubesforward.daemon.store import Loaded, Store
+from qubesforward.errors import InvalidRule
+from qubesforward.model.rule import (
+    REBOOT,
+    ForwardRule,
+    OutboundRule,
+    RuleList,
+)
+from qubesforward.model.text import format_rule
+from qubesforward.plan.planner import Forwards
+from qubesforward.plan.snapshot import Qube, Snapshot
+
+_log = logging.getLogger(__name__)
+
+
+class Rules:
+    """Rule lists by qube. Every change is stored before the call returns."""
+
+    def __init__(self, store: Store, now: Callable[[], float], boot_id: str) -> None:
+        self._store = store
+        self._now = now
+        self._boot_id = boot_id
+        self._newest = 0
+        self._known: dict[str, str] = {}
+
+    def forget(self, name: str) -> None:
+        """Read the list of a qube anew the next time."""
+        self._store.forget(name)
+        self._known.pop(name, None)
+
+    def load(self, qube: Qube) -> Loaded:
+        """Return the list of one qube."""
+        loaded = self._store.load(qube.name, qube.klass)
+        if qube.name not in self._known:
+            self._known[qube.name] = qube.klass
+            # A clock that was set back must not make a new rule the oldest.
+            ages = (rule.created for rule in loaded.rules.forwards)
+            self._newest = max(self._newest, *ages, 0)
+        return loaded
+
+    def is_confirmed(self, qube: Qube, rules: RuleList) -> bool:
+        """Whether the forwards were made for this very qube, and not for a copy."""
+        return not rules.forwards or (bool(qube.uuid) and rules.owner == qube.uuid)
+
+    def forwards(self, snapshot: Snapshot) -> dict[str, Forwards]:
+        """Return the forwards of every qube that has any."""
+        found = {}
+        for qube in snapshot.values():
+            rules = self.load(qube).rules
+            if rules.forwards:
+                confirmed = self.is_confirmed(qube, rules)
+                found[qube.name] = Forwards(rules.forwards, confirmed)
+        return found
+
+    def outbound(self, snapshot: Snapshot) -> dict[str, tuple[OutboundRule, ...]]:
+        """Return the outbound rules of every qube.
+
+        A disposable without a list of its own has its template's, as in Qubes.
+        """
+        return {name: self._outbound(qube, snapshot) for name, qube in snapshot.items()}
+
+    def _outbound(self, qube: Qube, snapshot: Snapshot) -> tuple[OutboundRule, ...]:
+        loaded = self.load(qube)
+        if qube.klass == "DispVM" and not loaded.exists:
+            template = snapshot.get(qube.template or "")
+            if template is not None:
+                return self.load(template).rules.outbound
+        return loaded.rules.outbound
+
+    def get_outbound(self, qube: Qube, snapshot: Snapshot) -> tuple[OutboundRule, ...]:
+        """Return the outbound rules of one qube, those that ended left out."""
+        now = self._now()
+        return tuple(
+            rule for rule in self._outbound(qube, snapshot) if not rule.has_ended(now)
+        )
+
+    def ends(self) -> Iterator[int]:
+        """Yield every moment at which some rule ends, in seconds since 1970."""
+        for name, klass in self._known.items():
+            rules = self._store.load(name, klass).rules
+            ends = [rule.expire for rule in rules.forwards]
+            ends += [rule.expire for rule in rules.outbound]
+            yield from (end for end in ends if isinstance(end, int))
+
+    def drop_expired(self, snapshot: Snapshot) -> None:
+        """Take forwards whose time is over out of the files."""
+        now = self._now()
+        for qube in snapshot.values():
+            rules = self.load(qube).rules
+            kept = tuple(
+                rule
+                for rule in rules.forwards
+                if not rule.has_ended(now, self._boot_id)
+            )
+            if kept != rules.forwards:
+                self._save_if_possible(qube, replace(rules, forwards=kept))
+
+    def set_outbound(self, qube: Qube, outbound: Sequence[OutboundRule]) -> None:
+        """Replace the outbound rules; forwards stay as they are."""
+        self._store.replace_unreadable(qube.name, qube.klass)
+        rules = self.load(qube).rules
+        self._save(qube, replace(rules, outbound=tuple(outbound)))
+
+    def set_forwards(self, qube: Qube, forwards: Sequence[ForwardRule]) -> None:
+        """Replace the forwards; those that stay keep their age."""
+        rules = self.load(qube).rules
+        ages = {rule: rule for rule in rules.forwards}
+        kept = tuple(ages.get(rule) or self._adopt(rule) for rule in forwards)
+        self._save(qube, replace(rules, forwards=kept, owner=qube.uuid))
+
+    def with_added(
+        self, qube: Qube, added: Sequence[ForwardRule]
+    ) -> tuple[ForwardRule, ...]:
+        """Return the qube's forwards with more; nothing is stored.
+
+        One that differs from a present one in its end and comment only takes that
+        one's place and age: asking again extends a forward.
+        """
+        forwards = {_place(rule): rule for rule in self.load(qube).rules.forwards}
+        for rule in added:
+            old = forwards.get(_place(rule))
+            new = self._adopt(rule)
+            if old is not None:
+                new = replace(new, created=old.created)
+            forwards[_place(rule)] = new
+        return tuple(forwards.values())
+
+    def remove_forwards(self, qube: Qube, removed: Sequence[ForwardRule]) -> None:
+        """Remove forwards that are in the list; all of them, or none and an error."""
+        rules = self.load(qube).rules
+        left = list(rules.forwards)
+        for rule in removed:
+            if rule not in left:
+                raise InvalidRule(f"{qube.name} has no such rule: {format_rule(rule)}")
+            left.remove(rule)
+        self._save(qube, replace(rules, forwards=tuple(left)))
+
+    def store_forwards(self, qube: Qube, forwards: Sequence[ForwardRule]) -> None:
+        """Store what `with_added` returned."""
+        rules = self.load(qube).rules
+        new = replace(rules, forwards=tuple(forwards))
+        if not rules.forwards:
+            new = replace(new, owner=qube.uuid)
+        self._save(qube, new)
+
+    def confirm(self, qube: Qube) -> None:
+        """Take a copied list as this qube's own."""
+        self._save(qube, replace(self.load(qube).rules, owner=qube.uuid))
+
+    def _save(self, qube: Qube, rules: RuleList) -> None:
+        self._store.save(qube.name, qube.klass, rules)
+
+    def _save_if_possible(self, qube: Qube, rules: RuleList) -> None:
+        try:
+            self._save(qube, rules)
+        except OSError as error:
+            # The rule is over all the same: planning looks at its end, too.
+            _log.error("%s: an ended rule stays in its file: %s", qube.name, error)
+
+    def _adopt(self, rule: ForwardRule) -> ForwardRule:
+        """Give a new rule its age, later than any before, and its boot."""
+        self._newest = max(self._newest + 1, int(self._now() * 1_000_000))
+        boot_id = self._boot_id if rule.expire == REBOOT else ""
+        return replace(rule, created=self._newest, boot_id=boot_id)
+
+
+def _place(rule: ForwardRule) -> ForwardRule:
+    return replace(rule, expire=None, comment="")

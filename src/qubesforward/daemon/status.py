@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What to tell about every forward and hop: the answers of Status and Plan.
+
+A forward is active on nothing but every hop's acknowledgement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qubesforward.daemon.hop import Counter, Hop
+from qubesforward.model.entry import Entrance, Entry
+from qubesforward.model.hosts import networks_overlap
+from qubesforward.model.rule import ForwardType
+from qubesforward.model.text import format_rule
+from qubesforward.plan.planner import Outcome, Step, Verdict
+from qubesforward.plan.snapshot import Snapshot
+
+_STATES = {
+    Verdict.HALTED: "pending",
+    Verdict.CONFLICT: "conflict",
+    Verdict.UNCONFIRMED: "unconfirmed",
+    Verdict.EXPIRED: "expired",
+    Verdict.UNREACHABLE: "unreachable",
+}
+
+Fields = dict[str, Any]
+"""One JSON object."""
+
+
+def describe_forward(
+    outcome: Outcome, snapshot: Snapshot, hops: Mapping[str, Hop]
+) -> Fields:
+    """Tell all about one forward: its state, why, and its path."""
+    path = [_describe_step(step, outcome, hops) for step in outcome.steps]
+    state, reason = _judge(outcome, path)
+    entered = [field for field in path if field["in"] != Entrance.SELF]
+    outermost = [field for field in entered if field["qube"] == entered[0]["qube"]]
+    doors = [f["listening"] for f in path if f["listening"] is not None]
+    rule = outcome.asked.rule
+    return {
+        "rule": format_rule(rule),
+        "state": state,
+        "reason": reason,
+        "created": rule.created,
+        "origin": "user",
+        "from": outcome.asked.owner,
+        "dial": _dial_addresses(outcome, snapshot, hops),
+        "listening": any(doors) if doors else None,
+        "packets": sum(field["packets"] for field in outermost),
+        "bytes": sum(field["bytes"] for field in outermost),
+        "path": path,
+    }
+
+
+def _judge(outcome: Outcome, path: list[Fields]) -> tuple[str, str]:
+    if outcome.verdict is not Verdict.READY:
+        return _STATES[outcome.verdict], outcome.reason
+    for state in ("refused", "pending"):
+        for field in path:
+            if field["state"] == state:
+                return state, f"{field['qube']}: {field['reason']}"
+    return "active", ""
+
+
+def _dial_addresses(
+    outcome: Outcome, snapshot: Snapshot, hops: Mapping[str, Hop]
+) -> list[str]:
+    """Return where clients connect to, of the families that the forward has."""
+    if not outcome.steps:
+        return []
+    families = {step.entry.family for step in outcome.steps}
+    entered = outcome.steps[0].qube
+    if outcome.asked.rule.forwardtype is ForwardType.INTERNAL:
+        qube = snapshot.get(entered)
+        found = [] if qube is None else [qube.address(family) for family in (4, 6)]
+        return [
+            str(address)
+            for address in found
+            if address is not None and address.version in families
+        ]
+    hop = hops.get(entered)
+    if hop is None:
+        return []
+    return [str(address) for address in hop.outside if address.version in families]
+
+
+def _describe_step(step: Step, outcome: Outcome, hops: Mapping[str, Hop]) -> Fields:
+    entry = step.entry
+    fields: Fields = {
+        "qube": step.qube,
+        "in": str(entry.entrance),
+        "proto": str(entry.proto),
+        "ports": str(entry.ports),
+        "src": str(entry.src),
+        "to": None if entry.to is None else str(entry.to),
+        "toports": None if entry.toports is None else str(entry.toports),
+        "until": entry.until,
+    }
+    hop = hops.get(step.qube)
+    ids = [] if hop is None else _find_ids(hop, entry)
+    state, reason = "pending", ""
+    if outcome.verdict is Verdict.READY:
+        state, reason = _judge_step(hop, ids)
+    counters = (
+        [] if hop is None else [hop.counters[i] for i in ids if i in hop.counters]
+    )
+    return {**fields, "state": state, "reason": reason, **_sum_counters(counters)}
+
+
+def _find_ids(hop: Hop, entry: Entry) -> list[str]:
+    exact = hop.find_id(entry)
+    if exact is not None:
+        return [exact]
+    if entry.entrance is not Entrance.SELF:
+        return []
+    # Doors that overlap are published in other pieces than they were asked for.
+    return [
+        entry_id
+        for entry_id, door in hop.present.items()
+        if door is not None
+        and door.entrance is Entrance.SELF
+        and door.proto == entry.proto
+        and door.ports.overlaps(entry.ports)
+        and networks_overlap(door.src, entry.src)
+    ]
+
+
+def _judge_step(hop: Hop | None, ids: list[str]) -> tuple[str, str]:
+    if hop is None:
+        return "pending", "its QubesDB does not answer"
+    if not ids:
+        return "pending", "not published yet"
+    for entry_id in ids:
+        if entry_id in hop.refused:
+            return "refused", hop.refused[entry_id]
+    if not all(hop.is_acknowledged(entry_id) for entry_id in ids):
+        return "pending", "its agent has not answered yet"
+    return "active", ""
+
+
+def _sum_counters(counters: list[Counter]) -> Fields:
+    known = [c.listening for c in counters if c.listening is not None]
+    return {
+        "packets": sum(counter.packets for counter in counters),
+        "bytes": sum(counter.bytes for counter in counters),
+        "listening": all(known) if known else None,
+    }
+
+
+def describe_hop(name: str, snapshot: Snapshot, hops: Mapping[str, Hop]) -> Fields:
+    """Tell the state of one hop, whatever is forwarded through it."""
+    hop = hops.get(name)
+    state, reason = "ok", ""
+    if name not in snapshot or not snapshot[name].running:
+        state, reason = "halted", f"{name} is halted"
+    elif hop is None:
+        state, reason = "silent", "its QubesDB does not answer"
+    elif hop.handled < hop.generation:
+        state, reason = "silent", "its agent has not answered yet"
+    outside = [] if hop is None else [str(address) for address in hop.outside]
+    return {"name": name, "state": state, "reason": reason, "outside": outside}

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rule lists on disk: one ``firewall.xml`` per qube, never half written.
+
+A list counts as stored when its bytes and its name are on the disk; only then does
+anybody get told so.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from qubesforward.errors import ForwardError, InvalidRule
+from qubesforward.model.rule import RuleList
+from qubesforward.model.xml import decode_rule_list, encode_rule_list
+
+_log = logging.getLogger(__name__)
+
+FILE_NAME = "firewall.xml"
+FILE_MODE = 0o660
+"""As Qubes has it: the user's group may read and write what the daemon stores."""
+
+
+class RulesUnreadable(ForwardError):
+    """A rule file that is no rule file; it is kept, and nothing of it applies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The rule list of a qube, or `problem`: why there is none to be had."""
+
+    rules: RuleList
+    problem: str = ""
+    exists: bool = True
+
+
+class Store:
+    """The rule files of all qubes below `root`, with what they hold in memory.
+
+    `now` gives seconds since 1970, and `boot_id` names this boot.
+    """
+
+    def __init__(self, root: Path, now: Callable[[], float], boot_id: str) -> None:
+        self._root = root
+        self._now = now
+        self._boot_id = boot_id
+        self._loaded: dict[str, Loaded] = {}
+
+    def _path(self, qube: str, klass: str) -> Path:
+        kind = "vm-templates" if klass == "TemplateVM" else "appvms"
+        return self._root / kind / qube / FILE_NAME
+
+    def load(self, qube: str, klass: str) -> Loaded:
+        """Return the list of a qube, read from its file the first time."""
+        found = self._loaded.get(qube)
+        if found is None:
+            found = self._loaded[qube] = self._read(self._path(qube, klass))
+        return found
+
+    def forget(self, qube: str) -> None:
+        """Read the qube's file anew the next time: it is gone, or was replaced."""
+        self._loaded.pop(qube, None)
+
+    def _read(self, path: Path) -> Loaded:
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return Loaded(RuleList(), exists=False)
+        except OSError as error:
+            return Loaded(RuleList(outbound=()), f"{path}: {error.strerror}")
+        try:
+            rules = decode_rule_list(data, int(self._now()), self._boot_id)
+        except InvalidRule as error:
+            _log.error("%s: not applied: %s", path, error)
+            return Loaded(RuleList(outbound=()), f"{path}: {error}")
+        for unreadable in rules.unreadable:
+            _log.error("%s: one rule not applied: %s", path, unreadable.reason)
+        return Loaded(rules)
+
+    def save(self, qube: str, klass: str, rules: RuleList) -> None:
+        """Replace the qube's file; on return it would survive a power cut.
+
+        Raises `RulesUnreadable` where the present file cannot be read, so that
+        nothing in it is lost; use `replace_unreadable` first.
+        """
+        if self.load(qube, klass).problem:
+            raise RulesUnreadable(
+                f"{self._loaded[qube].problem}; mend or move that file away, then"
+                f" run: qvm-firewall --reload {qube}"
+            )
+        data = encode_rule_list(rules, int(self._now()))
+        _write_durably(self._path(qube, klass), data)
+        self._loaded[qube] = Loaded(rules)
+
+    def replace_unreadable(self, qube: str, klass: str) -> None:
+        """Move a file that cannot be read aside, under a name that tells when."""
+        path = self._path(qube, klass)
+        if self.load(qube, klass).problem and path.exists():
+            path.rename(path.with_name(f"{FILE_NAME}.unreadable-{int(self._now())}"))
+        self._loaded.pop(qube, None)
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
+    # One name, so that a kill in between leaves one file and not one for each time.
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with os.fdopen(os.open(temporary, flags, FILE_MODE), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fchmod(file.fileno(), FILE_MODE)
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The qubes of this computer as qubesd tells them, kept current by its events."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+from types import MappingProxyType
+
+from qubesforward.errors import AdminError, ForwardError, InvalidRule
+from qubesforward.model.hosts import parse_address
+from qubesforward.plan.snapshot import Qube, Snapshot
+from qubesforward.qubes.admin_async import AsyncAdminClient
+from qubesforward.qubes.admin_wire import Event, decode_properties
+
+_log = logging.getLogger(__name__)
+
+AGENT_FEATURE = "supported-service.qubes-forward"
+"""What a template advertises when our agent is installed in it."""
+
+_RETRY_SECONDS = 0.5
+_AT_ONCE = 16
+"""Calls to qubesd under way at a time: enough to keep it busy, not to flood it."""
+
+_RUNNING_STATES = frozenset({"Running", "Paused", "Suspended"})
+_IGNORED_EVENTS = ("connection-established", "device-", "backup-", "domain-tag-")
+
+
+class Topology:
+    """A mirror of qubesd. `changed` is called after every change of `snapshot`."""
+
+    def __init__(
+        self,
+        client: AsyncAdminClient,
+        changed: Callable[[], None],
+        removed: Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._changed = changed
+        self._removed = removed
+        self._qubes: dict[str, Qube] = {}
+        self._limit = asyncio.Semaphore(_AT_ONCE)
+        self.known = asyncio.Event()
+        """Set once the qubes have been read; before that, nothing may be revoked."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The qubes as last heard of; a view that does not change under planning."""
+        return MappingProxyType(self._qubes)
+
+    async def follow(self) -> None:
+        """Follow qubesd for ever, over its restarts; the last snapshot stays."""
+        while True:
+            try:
+                await self._follow_once()
+            except ForwardError as error:
+                _log.warning("qubesd: %s; trying again", error)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _follow_once(self) -> None:
+        # Events that arrive while the qubes are being read wait in this queue, so
+        # no change between reading and following is missed.
+        queue: asyncio.Queue[Event | ForwardError] = asyncio.Queue()
+        reader = asyncio.create_task(self._read_events(queue))
+        try:
+            first = await queue.get()
+            if isinstance(first, ForwardError):
+                raise first
+            await self._refresh_all()
+            while True:
+                await self._handle(await self._next_events(queue))
+        finally:
+            reader.cancel()
+
+    async def _read_events(self, queue: asyncio.Queue[Event | ForwardError]) -> None:
+        try:
+            async for event in self._client.events():
+                queue.put_nowait(event)
+            queue.put_nowait(ForwardError("event connection closed"))
+        except ForwardError as error:
+            queue.put_nowait(error)
+
+    @staticmethod
+    async def _next_events(queue: asyncio.Queue[Event | ForwardError]) -> list[Event]:
+        found = [await queue.get()]
+        while not queue.empty():
+            found.append(queue.get_nowait())
+        for item in found:
+            if isinstance(item, ForwardError):
+                raise item
+        return [item for item in found if isinstance(item, Event)]
+
+    async def _handle(self, events: Iterable[Event]) -> None:
+        names: set[str] = set()
+        for event in events:
+            if event.name.startswith(_IGNORED_EVENTS):
+                continue
+            if event.subject in ("", "dom0") and "vm" not in event.kwargs:
+                await self._refresh_all()
+                return
+            subject = event.kwargs.get("vm", event.subject)
+            if event.name == "domain-delete":
+                self._drop(subject)
+            elif event.name == "domain-add":
+                self._removed(subject)  # what was stored for another qube of the name
+            names |= {subject}
+            if event.name.startswith(("property-", "domain-feature-")):
+                names |= self._dependants(subject)
+        await self._refresh(names)
+
+    def _dependants(self, name: str) -> set[str]:
+        """Qubes whose address, IPv6 or agent may follow from this qube's."""
+        found: set[str] = set()
+        reached = {name}
+        while reached:
+            reached = {
+                qube.name
+                for qube in self._qubes.values()
+                if qube.netvm in reached or qube.template in reached
+            } - found
+            found |= reached
+        return found
+
+    async def _refresh_all(self) -> None:
+        listing = await self._client.call("admin.vm.List")
+        names = {line.split(" ")[0] for line in listing.decode("ascii").splitlines()}
+        for gone in self._qubes.keys() - names:
+            self._drop(gone)
+        await self._refresh(names - {"dom0"})
+        self.known.set()
+
+    def _drop(self, name: str) -> None:
+        if name in self._qubes:
+            self._qubes = {n: q for n, q in self._qubes.items() if n != name}
+            self._removed(name)
+
+    async def _refresh(self, names: Iterable[str]) -> None:
+        found = await asyncio.gather(*(self._fetch(name) for name in names))
+        qubes = dict(self._qubes)
+        for name, qube in zip(names, found, strict=True):
+            if qube is None:
+                qubes.pop(name, None)
+            else:
+                qubes[name] = qube
+        self._qubes = qubes
+        self._changed()
+
+    async def _fetch(self, name: str) -> Qube | None:
+        async with self._limit:
+            try:
+                listing = await self._client.call("admin.vm.List", name)
+                properties = await self._client.call("admin.vm.property.GetAll", name)
+                agent = await self._has_agent(name)
+            except AdminError as error:
+                if error.kind in ("QubesVMNotFoundError", "QubesNoSuchVMError"):
+                    return None
+                raise
+        qube = make_qube(name, listing, properties)
+        return replace(qube, agent=agent)
+
+    async def _has_agent(self, name: str) -> bool:
+        try:
+            value = await self._client.call(
+                "admin.vm.feature.CheckWithTemplate", name, AGENT_FEATURE
+            )
+        except AdminError as error:
+            if error.kind == "QubesFeatureNotFoundError":
+                return False
+            raise
+        return value not in (b"", b"0")
+
+
+def make_qube(name: str, listing: bytes, properties: bytes) -> Qube:
+    """Make a qube out of qubesd's answers about it (`agent` is left out)."""
+    words = dict(
+        word.partition("=")[::2] for word in listing.decode("ascii").split()[1:]
+    )
+    values = {key: found.value for key, found in decode_properties(properties).items()}
+    ip, ip6 = _address(values, "ip"), _address(values, "ip6")
+    return Qube(
+        name=name,
+        uuid=values.get("uuid", ""),
+        klass=words.get("class", ""),
+        netvm=values.get("netvm") or None,
+        ip=ip if isinstance(ip, IPv4Address) else None,
+        ip6=ip6 if isinstance(ip6, IPv6Address) else None,
+        running=words.get("state") in _RUNNING_STATES,
+        template=values.get("template") or None,
+        xid=_number(values.get("xid", "")),
+    )
+
+
+def _address(values: Mapping[str, str], name: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return parse_address(values[name]) if values.get(name) else None
+    except InvalidRule:
+        return None
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0

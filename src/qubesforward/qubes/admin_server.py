@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Admin API server for asyncio: reads calls, hands them to a handler, answers.
+
+Nothing that a client does or leaves undone reaches other clients or the handler:
+calls are bounded in size and time, and who does not read its answer is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import select
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+from qubesforward.errors import AdminError, MalformedMessage
+from qubesforward.qubes.admin_wire import (
+    MAX_CALL,
+    MAX_HEADER,
+    NO_ANSWER,
+    decode_call,
+    encode_event,
+    encode_exception,
+    encode_success,
+)
+from qubesforward.qubes.admin_wire import Call as Call
+from qubesforward.qubes.admin_wire import Event as Event
+from qubesforward.qubes.unix import BACKLOG, bind_unix
+
+_log = logging.getLogger(__name__)
+
+READ_SECONDS = 5.0
+"""Time that a client has to send its whole call."""
+
+WRITE_SECONDS = 30.0
+"""Time that a client has to read its answer."""
+
+MAX_CLIENTS = 500
+"""Connections served at once: half of the descriptors that a process usually has."""
+
+MAX_WAITING = 1000
+"""Events that may wait for one client before it is dropped."""
+
+_LOOK_SECONDS = 5.0
+"""How often it is looked whether a client that gets no events is still there."""
+
+_EVENTS = "admin.Events"
+_ESTABLISHED = "connection-established"
+_PIECE = 65536
+
+Handler = Callable[[Call], Awaitable[bytes]]
+Subscriber = Callable[[Call], AsyncIterator[Event]]
+
+
+class Refused(Exception):
+    """Stock's protocol error, or a denial: the connection ends without an answer."""
+
+
+class AdminException(Exception):
+    """An exception for the caller; clients fill `args` into `text` by ``%s``.
+
+    `kind` is the name of an exception class as clients of qubesd know them.
+    """
+
+    def __init__(self, kind: str, text: str, *args: str) -> None:
+        super().__init__(kind, text, *args)
+        self.kind = kind
+        self.text = text
+        self.fields = args
+
+
+async def serve_admin(
+    path: str,
+    handle: Handler,
+    subscribe: Subscriber | None = None,
+    *,
+    mode: int = 0o660,
+) -> asyncio.Server:
+    """Serve the Admin API on a unix socket of this mode, for the group qubes.
+
+    `handle` answers a call with its content, or raises AdminException, AdminError
+    (passed on as it is) or Refused. Anything else that it raises is logged, and
+    looks like a refusal to the client, as with qubesd. `subscribe` answers
+    `admin.Events`; its listening must have begun when it first waits. Raises
+    Unavailable when another process serves the path.
+    """
+    bound = bind_unix(path, mode)
+    with contextlib.suppress(LookupError, OSError):
+        shutil.chown(path, group="qubes")
+    clients = _Clients(handle, subscribe)
+    return await asyncio.start_unix_server(
+        clients.serve, sock=bound, limit=_PIECE, backlog=BACKLOG
+    )
+
+
+class _Clients:
+    """Serves every connection by itself; keeps count of them."""
+
+    def __init__(self, handle: Handler, subscribe: Subscriber | None) -> None:
+        self._handle = handle
+        self._subscribe = subscribe
+        self._count = 0
+
+    async def serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        if self._count >= MAX_CLIENTS:
+            _log.warning("connection refused: there are %d already", self._count)
+            writer.transport.abort()
+            return
+        self._count += 1
+        try:
+            await self._serve(reader, writer)
+        except (Refused, MalformedMessage) as error:
+            _log.warning("call refused: %s", error)
+        except (OSError, TimeoutError) as error:
+            _log.info("client lost: %s", error or "too slow")
+        except Exception:
+            _log.exception("a call failed by an error of ours")
+        finally:
+            self._count -= 1
+            # After an orderly close this does nothing more.
+            writer.transport.abort()
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        async with asyncio.timeout(READ_SECONDS):
+            call = decode_call(await _read_call(reader))
+        try:
+            if call.method == _EVENTS:
+                await self._serve_events(call, writer)
+                return
+            reply = encode_success(await self._handle(call))
+        except AdminException as error:
+            reply = encode_exception(error.kind, error.text, *error.fields)
+        except AdminError as error:
+            reply = _encode_error(error)
+        async with asyncio.timeout(WRITE_SECONDS):
+            writer.write(reply)
+            writer.close()
+            await writer.wait_closed()
+
+    async def _serve_events(self, call: Call, writer: asyncio.StreamWriter) -> None:
+        if self._subscribe is None or call.arg or call.payload:
+            raise Refused(f"no such call: {call.method}+{call.arg}")
+        stream = _EventStream(self._subscribe(call), writer)
+        await stream.run()
+
+
+def _encode_error(error: AdminError) -> bytes:
+    if error.kind == NO_ANSWER:
+        raise Refused(str(error))
+    return encode_exception(error.kind, "%s", str(error))
+
+
+async def _read_call(reader: asyncio.StreamReader) -> bytes:
+    """Return all that the client sends; give up as soon as it cannot be a call."""
+    untrusted_call = bytearray()
+    while piece := await reader.read(_PIECE):
+        untrusted_call += piece
+        if len(untrusted_call) > MAX_CALL:
+            raise MalformedMessage(f"a call of over {MAX_CALL} bytes")
+        if b"\0" not in untrusted_call[:MAX_HEADER] and len(untrusted_call) > MAX_HEADER:
+            raise MalformedMessage(f"a header of over {MAX_HEADER} bytes")
+    return bytes(untrusted_call)
+
+
+class _EventStream:
+    """Moves events from a subscription to a client that reads as slowly as it likes.
+
+    The subscription is always read at once, so that nothing piles up behind it.
+    """
+
+    def __init__(
+        self, subscription: AsyncIterator[Event], writer: asyncio.StreamWriter
+    ) -> None:
+        self._subscription = subscription
+        self._writer = writer
+        self._waiting: asyncio.Queue[Event | None] = asyncio.Queue(MAX_WAITING)
+
+    async def run(self) -> None:
+        """Return when the subscription ends, or raise what it or the client does."""
+        collecting = asyncio.create_task(self._collect())
+        sending = asyncio.create_task(self._send())
+        try:
+            await asyncio.wait(
+                (collecting, sending), return_when=asyncio.FIRST_EXCEPTION
+            )
+        finally:
+            ended = await _end(sending, collecting)
+            if isinstance(self._subscription, AsyncGenerator):
+                await self._subscription.aclose()
+        ...

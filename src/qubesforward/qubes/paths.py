@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where the services of a Qubes computer are found. Constants from Qubes itself."""
+
+import re
+
+from qubesforward.errors import UnknownQube
+
+QUBESD_SOCKET = "/var/run/qubesd.sock"
+"""Admin API of qubesd, in dom0."""
+
+FORWARDD_SOCKET = "/var/run/qubes-forwardd.sock"
+"""Admin API of qubes-forwardd, in dom0: the firewall calls."""
+
+QUBESDB_SOCKET = "/var/run/qubes/qubesdb.sock"
+"""The QubesDB of whoever asks: inside a qube its own, in dom0 that of dom0."""
+
+QUBES_STATE = "/var/lib/qubes"
+"""What qubesd keeps on disk; directories of qubes are below."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def qubesdb_socket(name: str) -> str:
+    """Return the dom0 side of the QubesDB of a qube.
+
+    Raises UnknownQube for what cannot be the name of a qube: it becomes a path.
+    """
+    if name == "dom0":
+        return QUBESDB_SOCKET
+    if not _NAME.fullmatch(name):
+        raise UnknownQube(f"no qube can be named {name[:64]!a}")
+    return f"/var/run/qubes/qubesdb.{name}.sock"

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Unix stream sockets: binding one that survives a crash, connecting patiently."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+from qubesforward.errors import Unavailable
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted; a hundred tools at once are normal."""
+
+_RETRY = 0.01
+"""Seconds until a connection is tried again that found the backlog full."""
+
+
+def bind_unix(path: str, mode: int) -> socket.socket:
+    """Return a socket bound to `path` with this mode, in place of a dead one.
+
+    It does not listen yet. Raises Unavailable when the path is another server's that
+    is alive, or not ours to take.
+    """
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_dead(path)
+        # The mode must hold from the first moment on, not only after a chmod.
+        previous = os.umask(0o777 & ~mode)
+        try:
+            bound.bind(path)
+        finally:
+            os.umask(previous)
+    except OSError as error:
+        bound.close()
+        raise Unavailable(f"{path}: cannot serve there: {error}") from error
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def _remove_dead(path: str) -> None:
+    if not Path(path).is_socket():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # A full backlog is a live server too; waiting for it could take for ever.
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            Path(path).unlink(missing_ok=True)
+            return
+        except BlockingIOError:
+            pass
+    raise Unavailable(f"{path}: another process serves it; end that one first")
+
+
+async def connect_unix(path: str) -> socket.socket:
+    """Return a connected, non-blocking socket. Raises OSError.
+
+    The loop's own connect takes the EAGAIN of a full backlog for a connection under
+    way, and success; so it is tried again here. The caller bounds the time.
+    """
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connected.setblocking(False)
+        while True:
+            try:
+                connected.connect(path)
+            except BlockingIOError:
+                await asyncio.sleep(_RETRY)
+            else:
+                return connected
+    except BaseException:
+        connected.close()
+        raise
