@@ -98,19 +98,18 @@ class Handlers:
                 "qubesd has not told the qubes yet; is it running?"
             ) from None
 
-    def _qube(self, call: Call) -> Qube:
-        qube = self._topology.snapshot.get(call.dest)
-        if qube is None:
-            raise UnknownQube(f"no such qube: {call.dest[:40]!a}")
-        return qube
+    async def _qube(self, call: Call) -> Qube:
+        return await self._topology.find(call.dest)
 
     async def _get(self, call: Call) -> bytes:
         _refuse_payload(call)
-        rules = self._rules.get_outbound(self._qube(call), self._topology.snapshot)
+        rules = self._rules.get_outbound(
+            await self._qube(call), self._topology.snapshot
+        )
         return _join(rules)
 
     async def _set(self, call: Call) -> bytes:
-        qube = self._qube(call)
+        qube = await self._qube(call)
         outbound = []
         for rule in _parse_payload(call.payload):
             if isinstance(rule, ForwardRule):
@@ -125,23 +124,23 @@ class Handlers:
 
     async def _reload(self, call: Call) -> bytes:
         _refuse_payload(call)
-        qube = self._qube(call)
+        qube = await self._qube(call)
         self._rules.forget(qube.name)
         await self._settle(qube)
         return b""
 
     async def _get_forwards(self, call: Call) -> bytes:
         _refuse_payload(call)
-        return _join(self._rules.load(self._qube(call)).rules.forwards)
+        return _join(self._rules.load(await self._qube(call)).rules.forwards)
 
     async def _set_forwards(self, call: Call) -> bytes:
-        qube = self._qube(call)
+        qube = await self._qube(call)
         self._rules.set_forwards(qube, _parse_forwards(call.payload))
         await self._settle(qube)
         return b""
 
     async def _add_forwards(self, call: Call) -> bytes:
-        qube = self._qube(call)
+        qube = await self._qube(call)
         lines, force = _take_force(call.payload)
         added = _parse_forwards(lines)
         if not added:
@@ -175,14 +174,14 @@ class Handlers:
                 )
 
     async def _remove_forwards(self, call: Call) -> bytes:
-        qube = self._qube(call)
+        qube = await self._qube(call)
         self._rules.remove_forwards(qube, _parse_forwards(call.payload))
         await self._settle(qube)
         return b""
 
     async def _confirm(self, call: Call) -> bytes:
         _refuse_payload(call)
-        qube = self._qube(call)
+        qube = await self._qube(call)
         self._rules.confirm(qube)
         await self._settle(qube)
         return b""
@@ -192,7 +191,7 @@ class Handlers:
         self._announcer.announce(qube.name, "firewall-changed")
 
     async def _plan(self, call: Call) -> bytes:
-        qube = self._qube(call)
+        qube = await self._qube(call)
         added = _parse_forwards(_take_force(call.payload)[0])
         forwards = self._rules.with_added(qube, added)
         plan = self._reconciler.try_plan({qube.name: forwards})
@@ -209,7 +208,7 @@ class Handlers:
         _refuse_payload(call)
         names = set(self._topology.snapshot)
         if call.dest not in _NOWHERE:
-            names = {self._qube(call).name}
+            names = {(await self._qube(call)).name}
         plan = self._reconciler.plan
         outcomes = [o for o in plan.outcomes if o.asked.target in names]
         await self._ask_hops({step.qube for o in outcomes for step in o.steps})

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from qubesforward.daemon.hop import Hop
 from qubesforward.errors import QubesDBError
 from qubesforward.plan.snapshot import Snapshot
-from qubesforward.qubes.paths import qubesdb_socket
 
 _log = logging.getLogger(__name__)
 
@@ -23,14 +22,18 @@ class Hops:
     """The hops that can be written to now, by name.
 
     `came` is called when a hop has been read and is ready, `changed` when an agent
-    says something or a hop is lost.
+    says something or a hop is lost. `socket_of` gives the path of a qube's QubesDB.
     """
 
     def __init__(
-        self, came: Callable[[], None], changed: Callable[[str], None]
+        self,
+        came: Callable[[], None],
+        changed: Callable[[str], None],
+        socket_of: Callable[[str], str],
     ) -> None:
         self._came = came
         self._changed = changed
+        self._socket_of = socket_of
         self._open: dict[str, Hop] = {}
         self._tasks: dict[str, tuple[int, asyncio.Task[None]]] = {}
 
@@ -66,7 +69,7 @@ class Hops:
         while True:
             hop = Hop(name, xid, lambda: self._changed(name))
             try:
-                await hop.open(qubesdb_socket(name))
+                await hop.open(self._socket_of(name))
                 retry = _FIRST_RETRY
                 self._open[name] = hop
                 self._came()

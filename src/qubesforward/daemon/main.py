@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from qubesforward.daemon.announcer import Announcer
@@ -21,7 +21,7 @@ from qubesforward.daemon.store import Store
 from qubesforward.daemon.topology import Topology
 from qubesforward.qubes.admin_async import AsyncAdminClient
 from qubesforward.qubes.admin_server import serve_admin
-from qubesforward.qubes.paths import FORWARDD_SOCKET, QUBES_STATE
+from qubesforward.qubes.paths import FORWARDD_SOCKET, QUBES_STATE, qubesdb_socket
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -32,16 +32,24 @@ def read_boot_id() -> str:
 
 
 class Daemon:
-    """The parts of the daemon, put together; `run` returns when it is told to end."""
+    """The parts of the daemon, put together."""
 
-    def __init__(self, state: Path, socket: str) -> None:
+    def __init__(
+        self,
+        state: Path,
+        socket: str,
+        client: AsyncAdminClient | None = None,
+        socket_of: Callable[[str], str] = qubesdb_socket,
+    ) -> None:
         boot_id = read_boot_id()
         store = Store(state, time.time, boot_id)
         self._socket = socket
         self._announcer = Announcer()
         self._rules = Rules(store, time.time, boot_id)
-        self._topology = Topology(AsyncAdminClient(), self._wake, self._removed)
-        self._hops = Hops(self._wake, self._hop_changed)
+        self._topology = Topology(
+            client or AsyncAdminClient(), self._wake, self._removed
+        )
+        self._hops = Hops(self._wake, self._hop_changed, socket_of)
         self._reconciler = Reconciler(
             self._rules, self._topology, self._hops, time.time, boot_id
         )
@@ -58,12 +66,8 @@ class Daemon:
     def _hop_changed(self, name: str) -> None:
         self._announcer.announce(name, "forward-hop-changed")
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT; what is published stays published."""
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set; what is published stays published."""
         tasks = [
             asyncio.create_task(self._topology.follow()),
             asyncio.create_task(self._reconciler.run()),
@@ -78,10 +82,18 @@ class Daemon:
         server.close()
         for task in (waiting, *tasks):
             task.cancel()
+        await asyncio.gather(waiting, *tasks, return_exceptions=True)
         await self._hops.close()
         for task in done:
-            with contextlib.suppress(asyncio.CancelledError):
-                task.result()
+            task.result()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await self.serve(stop)
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
 
-from qubesforward.errors import AdminError, ForwardError, InvalidRule
+from qubesforward.errors import AdminError, ForwardError, InvalidRule, UnknownQube
 from qubesforward.model.hosts import parse_address
 from qubesforward.plan.snapshot import Qube, Snapshot
 from qubesforward.qubes.admin_async import AsyncAdminClient
@@ -50,6 +50,14 @@ class Topology:
     def snapshot(self) -> Snapshot:
         """The qubes as last heard of; a view that does not change under planning."""
         return MappingProxyType(self._qubes)
+
+    async def find(self, name: str) -> Qube:
+        """Return a qube, asking qubesd for one that is new; raise UnknownQube."""
+        if name not in self._qubes:
+            await self._refresh([name])
+        if name not in self._qubes:
+            raise UnknownQube(f"no such qube: {name[:40]!a}")
+        return self._qubes[name]
 
     async def follow(self) -> None:
         """Follow qubesd for ever, over its restarts; the last snapshot stays."""

@@ -154,6 +154,9 @@ class ForwardRule:
                 f"dstports={inner}: {len(inner)} inner ports do not fit"
                 f" {len(self.srcports)} outer ports; give as many, or one"
             )
+        if self.dstports == self.srcports:
+            # One form for one meaning: rules are compared, and found again, by it.
+            object.__setattr__(self, "dstports", None)
 
     @property
     def inner_ports(self) -> PortRange:

@@ -12,8 +12,8 @@ import contextlib
 import logging
 import select
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 from qubesforward.errors import AdminError, MalformedMessage
 from qubesforward.qubes.admin_wire import (
@@ -43,7 +43,7 @@ MAX_CLIENTS = 500
 MAX_WAITING = 1000
 """Events that may wait for one client before it is dropped."""
 
-_LOOK_SECONDS = 5.0
+LOOK_SECONDS = 5.0
 """How often it is looked whether a client that gets no events is still there."""
 
 _EVENTS = "admin.Events"
@@ -115,9 +115,10 @@ class _Clients:
             await self._serve(reader, writer)
         except (Refused, MalformedMessage) as error:
             _log.warning("call refused: %s", error)
-        except (OSError, TimeoutError) as error:
+        except OSError as error:
             _log.info("client lost: %s", error or "too slow")
-        except Exception:
+        except Exception:  # noqa: BLE001
+            # The server is the last one that can notice; stock clients see a refusal.
             _log.exception("a call failed by an error of ours")
         finally:
             self._count -= 1
@@ -130,10 +131,13 @@ class _Clients:
         async with asyncio.timeout(READ_SECONDS):
             call = decode_call(await _read_call(reader))
         try:
-            if call.method == _EVENTS:
-                await self._serve_events(call, writer)
-                return
-            reply = encode_success(await self._handle(call))
+            if call.method != _EVENTS:
+                reply = encode_success(await self._answer(call))
+            elif self._subscribe is None or call.arg or call.payload:
+                raise Refused(f"no such call: {call.method}+{call.arg}")
+            else:
+                await _EventStream(self._subscribe(call), writer).run()
+                reply = b""
         except AdminException as error:
             reply = encode_exception(error.kind, error.text, *error.fields)
         except AdminError as error:
@@ -143,11 +147,12 @@ class _Clients:
             writer.close()
             await writer.wait_closed()
 
-    async def _serve_events(self, call: Call, writer: asyncio.StreamWriter) -> None:
-        if self._subscribe is None or call.arg or call.payload:
-            raise Refused(f"no such call: {call.method}+{call.arg}")
-        stream = _EventStream(self._subscribe(call), writer)
-        await stream.run()
+    async def _answer(self, call: Call) -> bytes:
+        try:
+            return await self._handle(call)
+        except OSError as error:
+            # Told apart from the errors of the client's connection.
+            raise RuntimeError(f"{call.method}+{call.arg} failed") from error
 
 
 def _encode_error(error: AdminError) -> bytes:
@@ -163,7 +168,10 @@ async def _read_call(reader: asyncio.StreamReader) -> bytes:
         untrusted_call += piece
         if len(untrusted_call) > MAX_CALL:
             raise MalformedMessage(f"a call of over {MAX_CALL} bytes")
-        if b"\0" not in untrusted_call[:MAX_HEADER] and len(untrusted_call) > MAX_HEADER:
+        if (
+            len(untrusted_call) > MAX_HEADER
+            and b"\0" not in untrusted_call[:MAX_HEADER]
+        ):
             raise MalformedMessage(f"a header of over {MAX_HEADER} bytes")
     return bytes(untrusted_call)
 
@@ -179,18 +187,72 @@ class _EventStream:
     ) -> None:
         self._subscription = subscription
         self._writer = writer
-        self._waiting: asyncio.Queue[Event | None] = asyncio.Queue(MAX_WAITING)
+        self._waiting: deque[Event] = deque()
+        self._more = asyncio.Event()
 
     async def run(self) -> None:
-        """Return when the subscription ends, or raise what it or the client does."""
+        """Return when the subscription has ended and all of it is sent.
+
+        Raises what the subscription raises, OSError when the client is lost.
+        """
         collecting = asyncio.create_task(self._collect())
-        sending = asyncio.create_task(self._send())
+        collecting.add_done_callback(lambda _task: self._more.set())
         try:
-            await asyncio.wait(
-                (collecting, sending), return_when=asyncio.FIRST_EXCEPTION
-            )
+            # It has begun to listen when it first waits: nothing after the
+            # confirmation is missed.
+            await asyncio.sleep(0)
+            if collecting.done():
+                await collecting
+            if not self._waiting or self._waiting[0].name != _ESTABLISHED:
+                self._waiting.appendleft(Event("", _ESTABLISHED))
+            try:
+                await self._send(collecting)
+            except (AdminException, AdminError) as error:
+                # Too late for an exception: the client is reading events.
+                raise Refused(f"events ended: {error}") from error
         finally:
-            ended = await _end(sending, collecting)
+            collecting.cancel()
+            await asyncio.gather(collecting, return_exceptions=True)
+
+    async def _collect(self) -> None:
+        try:
+            async for event in self._subscription:
+                self._waiting.append(event)
+                self._more.set()
+                if len(self._waiting) > MAX_WAITING:
+                    # Also ends the wait for the client that does not read.
+                    self._writer.transport.abort()
+                    return
+                await asyncio.sleep(0)
+        finally:
             if isinstance(self._subscription, AsyncGenerator):
                 await self._subscription.aclose()
-        ...
+
+    async def _send(self, collecting: asyncio.Task[None]) -> None:
+        while True:
+            while self._waiting:
+                self._writer.write(encode_event(self._waiting.popleft()))
+                async with asyncio.timeout(WRITE_SECONDS):
+                    await self._writer.drain()
+            if collecting.done():
+                await collecting
+                return
+            self._more.clear()
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """Wait for more events, and notice when nobody is there to get them."""
+        while not self._more.is_set():
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._more.wait()
+            except TimeoutError:
+                if _has_left(self._writer):
+                    raise ConnectionResetError("it has left") from None
+
+
+def _has_left(writer: asyncio.StreamWriter) -> bool:
+    # The loop does not look at a stream any more whose end it has read.
+    poll = select.poll()
+    poll.register(writer.get_extra_info("socket"), 0)
+    return bool(poll.poll(0))

@@ -78,7 +78,9 @@ def encode_call(call: Call) -> bytes:
         (call.dest, _NAME),
     ):
         if not pattern.fullmatch(text):
-            raise MalformedMessage(f"Admin API: cannot be part of a call: {text[:80]!a}")
+            raise MalformedMessage(
+                f"Admin API: cannot be part of a call: {text[:80]!a}"
+            )
     service = f"{call.method}+{call.arg}" if call.arg else call.method
     encoded = f"{service} {call.source} name {call.dest}\0".encode("ascii")
     if len(encoded) > MAX_HEADER or len(encoded) + len(call.payload) > MAX_CALL:
@@ -96,7 +98,9 @@ def decode_call(untrusted_call: bytes) -> Call:
     untrusted_words = untrusted_header.decode("ascii", "replace").split(" ")
     if len(untrusted_words) != 4:
         raise MalformedMessage("Admin API: a header has four words")
-    untrusted_service, untrusted_source, untrusted_type, untrusted_dest = untrusted_words
+    untrusted_service, untrusted_source, untrusted_type, untrusted_dest = (
+        untrusted_words
+    )
     if (untrusted_type, untrusted_dest) == ("keyword", "adminvm"):
         untrusted_type, untrusted_dest = "name", "dom0"
     untrusted_method, _, untrusted_arg = untrusted_service.partition("+")
@@ -119,7 +123,7 @@ def encode_success(content: bytes) -> bytes:
 
 
 def encode_exception(kind: str, text: str, *args: str) -> bytes:
-    """Return the reply that raises `kind`; clients fill `args` into `text` by ``%s``."""
+    """Return the reply that raises `kind`; clients fill in `args` for ``%s``."""
     fields = [_encode_field(part) for part in (kind, "", text, *args)]
     return _EXCEPTION + b"".join(fields)
 

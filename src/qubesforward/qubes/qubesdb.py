@@ -261,7 +261,9 @@ class QubesDB:
                 answers = await batch.future
         except TimeoutError:
             self._connection.give_up(f"no answer in {self._patience:g} s")
-            raise QubesDBError(f"no answer from QubesDB in {self._patience:g} s") from None
+            raise QubesDBError(
+                f"no answer from QubesDB in {self._patience:g} s"
+            ) from None
         for answer in answers:
             if answer.error:
                 raise QubesDBError(f"{answer.request.path}: {answer.error}")

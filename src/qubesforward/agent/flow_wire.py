@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tracked connections on the wire of ctnetlink. No I/O.
+
+Layouts: linux/netfilter/nfnetlink_conntrack.h.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from qubesforward.errors import MalformedMessage
+from qubesforward.nft.elements_wire import NFGENMSG, encode_nfnetlink
+from qubesforward.nft.netlink_wire import (
+    decode_attributes,
+    encode_attribute,
+    encode_nested,
+)
+
+_NFNL_SUBSYS_CTNETLINK = 1
+GET_FLOWS = _NFNL_SUBSYS_CTNETLINK << 8 | 1
+DELETE_FLOW = _NFNL_SUBSYS_CTNETLINK << 8 | 2
+
+# CTA_*
+_TUPLE_ORIG = 1
+_TUPLE_REPLY = 2
+_MARK = 8
+_ID = 12
+_ZONE = 18
+_MARK_MASK = 21
+# CTA_TUPLE_*, CTA_IP_*, CTA_PROTO_*
+_TUPLE_IP = 1
+_TUPLE_PROTO = 2
+_IP_SRC = {2: 1, 10: 3}
+_IP_DST = {2: 2, 10: 4}
+_PROTO_NUM = 1
+_PROTO_SRC_PORT = 2
+_PROTO_DST_PORT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What packets of one direction look like; addresses are packed.
+
+    Ports are 0 in protocols without ports.
+    """
+
+    src: bytes
+    dst: bytes
+    proto: int
+    src_port: int
+    dst_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedFlow:
+    """One connection; `handle` is what the kernel knows it by, to be sent back."""
+
+    family: int
+    mark: int
+    original: Side
+    reply: Side
+    handle: bytes
+
+
+def encode_flow_request(family: int, mark: int, mask: int) -> bytes:
+    """Encode a request for the connections (of IP version 4 or 6) with such a mark."""
+    return encode_nfnetlink(
+        2 if family == 4 else 10,
+        encode_attribute(_MARK, struct.pack(">I", mark)),
+        encode_attribute(_MARK_MASK, struct.pack(">I", mask)),
+    )
+
+
+def encode_flow_deletion(flow: TrackedFlow) -> bytes:
+    """Encode a request to forget exactly this connection."""
+    return encode_nfnetlink(2 if flow.family == 4 else 10, flow.handle)
+
+
+def decode_flow(payload: bytes) -> TrackedFlow:
+    """Read one part of an answer; raise `MalformedMessage`."""
+    found = decode_attributes(payload, len(NFGENMSG))
+    nfproto = payload[0]
+    if nfproto not in _IP_SRC or not {_TUPLE_ORIG, _TUPLE_REPLY} <= found.keys():
+        raise MalformedMessage("conntrack: not a connection of IPv4 or IPv6")
+    return TrackedFlow(
+        4 if nfproto == 2 else 6,
+        int.from_bytes(found.get(_MARK, b""), "big"),
+        _decode_side(found[_TUPLE_ORIG], nfproto),
+        _decode_side(found[_TUPLE_REPLY], nfproto),
+        b"".join(_handle(found)),
+    )
+
+
+def _handle(found: dict[int, bytes]) -> Iterator[bytes]:
+    yield encode_nested(_TUPLE_ORIG, found[_TUPLE_ORIG])
+    # The ID tells it from a later connection with the same addresses and ports.
+    for kind in (_ID, _ZONE):
+        if kind in found:
+            yield encode_attribute(kind, found[kind])
+
+
+def _decode_side(data: bytes, nfproto: int) -> Side:
+    parts = decode_attributes(data)
+    ip = decode_attributes(parts.get(_TUPLE_IP, b""))
+    proto = decode_attributes(parts.get(_TUPLE_PROTO, b""))
+    return Side(
+        ip.get(_IP_SRC[nfproto], b""),
+        ip.get(_IP_DST[nfproto], b""),
+        int.from_bytes(proto.get(_PROTO_NUM, b""), "big"),
+        int.from_bytes(proto.get(_PROTO_SRC_PORT, b""), "big"),
+        int.from_bytes(proto.get(_PROTO_DST_PORT, b""), "big"),
+    )

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which interfaces this qube has, where its packets go, and where others dial it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from qubesforward.agent.netlink import NETLINK_ROUTE, NetlinkError, NetlinkSocket
+from qubesforward.agent.route_wire import (
+    GET_ADDRESSES,
+    GET_LINKS,
+    GET_ROUTE,
+    Link,
+    LinkAddress,
+    decode_address,
+    decode_link,
+    decode_route_link,
+    encode_addresses_request,
+    encode_links_request,
+    encode_route_request,
+)
+from qubesforward.model.hosts import Address
+from qubesforward.nft.layout import TUNNEL_KINDS
+
+UPLINK_GROUP = 1
+DOWNSTREAM_GROUP = 2
+"""The interface groups that Qubes gives to eth0 and to vifs."""
+
+_FAR_AWAY = {
+    4: (ip_address("1.0.0.1"), ip_address("200.0.0.1")),
+    6: (ip_address("2001:200::1"), ip_address("3ffe::1")),
+}
+"""Somewhere on the internet. Two places each, because many VPN programs leave the
+default route alone and put two routes, of half the addresses each, beside it. The
+kernel is asked for the way there, so rules and tables of any kind count; nothing is
+sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interfaces:
+    """The interfaces of this qube at one moment.
+
+    `default_links` are those that packets to the internet leave by, by IP version.
+    """
+
+    links: Sequence[Link] = ()
+    addresses: Sequence[LinkAddress] = ()
+    default_links: Mapping[int, Sequence[Link]] = field(default_factory=dict)
+
+    @property
+    def uplink(self) -> Link | None:
+        """The interface to this qube's own netvm, if it has one."""
+        return next((one for one in self.links if one.group == UPLINK_GROUP), None)
+
+    def is_tunnel(self, link: Link) -> bool:
+        """Whether a link leads through a tunnel.
+
+        Beside an uplink every other way out counts as one: it was made to be used
+        instead, whatever its kind.
+        """
+        if link.is_loopback or link.group in (UPLINK_GROUP, DOWNSTREAM_GROUP):
+            return False
+        return self.uplink is not None or link.kind in TUNNEL_KINDS
+
+    @property
+    def tunnels(self) -> dict[int, str]:
+        """The tunnel that the default route is, by IP version, where it is one."""
+        return {
+            family: link.name
+            for family, links in self.default_links.items()
+            for link in links
+            if self.is_tunnel(link)
+        }
+
+    @property
+    def astray(self) -> frozenset[int]:
+        """IP versions in which answers of this qube's own would not use its uplink."""
+        if self.uplink is None:
+            return frozenset()
+        return frozenset(
+            family
+            for family, links in self.default_links.items()
+            if any(link.group != UPLINK_GROUP for link in links)
+        )
+
+    @property
+    def outside(self) -> list[Address]:
+        """Addresses that the outside dials: physical cards first, then tunnels."""
+        links = {
+            link.index: link
+            for link in self.links
+            if not link.is_loopback
+            and link.group not in (UPLINK_GROUP, DOWNSTREAM_GROUP)
+        }
+        usable = [one for one in self.addresses if one.is_usable and one.index in links]
+        usable.sort(
+            key=lambda one: (
+                self.is_tunnel(links[one.index]),
+                one.address.version,
+                one.index,
+            )
+        )
+        return [one.address for one in usable]
+
+
+def read_interfaces(kernel: NetlinkSocket) -> Interfaces:
+    """Ask the kernel for all this. Raises `ApplyError` or `MalformedMessage`."""
+    links = [
+        decode_link(answer)
+        for answer in kernel.dump(GET_LINKS, encode_links_request(), "links")
+    ]
+    decoded = [
+        decode_address(answer)
+        for answer in kernel.dump(
+            GET_ADDRESSES, encode_addresses_request(), "addresses"
+        )
+    ]
+    by_index = {link.index: link for link in links}
+    default_links = {}
+    for family, places in _FAR_AWAY.items():
+        indices = [_find_way(kernel, to) for to in places]
+        ways = [by_index[index] for index in indices if index in by_index]
+        default_links[family] = list(dict.fromkeys(ways))
+    return Interfaces(links, [one for one in decoded if one is not None], default_links)
+
+
+def _find_way(kernel: NetlinkSocket, to: Address) -> int | None:
+    try:
+        return decode_route_link(
+            kernel.ask(GET_ROUTE, encode_route_request(to), "route")
+        )
+    except NetlinkError:
+        # No route at all, or one that says unreachable.
+        return None
+
+
+def open_route_socket() -> NetlinkSocket:
+    """Return a socket for `read_interfaces`."""
+    return NetlinkSocket(NETLINK_ROUTE)

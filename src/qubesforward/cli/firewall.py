@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The firewall calls of the Admin API, as the tools use them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from qubesforward.cli.exits import UsageError
+from qubesforward.cli.status import Status, decode_plan, decode_status
+from qubesforward.errors import AdminError, MalformedMessage, Unavailable
+from qubesforward.model.rule import ForwardRule
+from qubesforward.model.text import format_rule
+from qubesforward.qubes.admin import AdminClient
+from qubesforward.qubes.admin_wire import NO_ANSWER
+
+COMPUTER = "dom0"
+"""The destination that stands for every qube."""
+
+_PREFIX = "admin.vm.firewall."
+_FORWARD = "forward"
+# What Qubes takes as the name of a qube (qubes.vm.validate_name), but for the length.
+_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}\Z")
+
+
+def check_name(name: str) -> str:
+    """Return the name if a qube can have it; raise `UsageError` otherwise."""
+    if not _NAME.match(name):
+        raise UsageError(f"{name[:64]!a}: not a name that a qube can have")
+    return name
+
+
+class Firewall:
+    """Every method is one call, and raises what `AdminClient.call` raises.
+
+    Rules go in and out as API lines, so that what this version cannot read is
+    passed on as it is. A `+forward` call that nobody serves raises `Unavailable`.
+    """
+
+    def __init__(self, client: AdminClient) -> None:
+        self._client = client
+
+    def _call(self, name: str, qube: str, arg: str = "", payload: str = "") -> bytes:
+        data = payload.encode("ascii", "replace")
+        try:
+            return self._client.call(_PREFIX + name, qube, arg, data)
+        except AdminError as error:
+            if arg != _FORWARD or error.kind != NO_ANSWER:
+                raise
+            # A qubesd that is left alone with the call does not know its argument.
+            raise Unavailable(
+                "qubes-forwardd is not running, or failed at this: see"
+                " `systemctl status qubes-forwardd` in dom0"
+            ) from error
+
+    def find_qube(self, pattern: str) -> str:
+        """Return the name of a qube that is given by its name or a pattern of it.
+
+        As in Qubes' own tools, ``*``, ``?`` and ``[]`` make a pattern; here it has
+        to fit one qube only. Raise `UsageError` otherwise.
+        """
+        if not any(sign in pattern for sign in "*?["):
+            return check_name(pattern)
+        from fnmatch import fnmatchcase
+
+        listed = self._client.call("admin.vm.List", COMPUTER).decode("ascii", "replace")
+        names = [line.partition(" ")[0] for line in listed.splitlines()]
+        fitting = [name for name in names if fnmatchcase(name, pattern)]
+        if len(fitting) != 1:
+            raise UsageError(
+                f"{pattern[:64]!a}: fits {len(fitting)} qubes; name the one you mean"
+            )
+        return check_name(fitting[0])
+
+    def get_outbound(self, qube: str) -> list[str]:
+        """Return the outbound rules of a qube."""
+        return _split_lines(self._call("Get", qube))
+
+    def set_outbound(self, qube: str, lines: Sequence[str]) -> None:
+        """Replace the outbound rules of a qube."""
+        self._call("Set", qube, payload=_join_lines(lines))
+
+    def reload(self, qube: str) -> None:
+        """Have the outbound rules enforced anew."""
+        self._call("Reload", qube)
+
+    def get_forwards(self, qube: str) -> list[str]:
+        """Return the forwards of a qube."""
+        return _split_lines(self._call("Get", qube, _FORWARD))
+
+    def clear_forwards(self, qube: str) -> None:
+        """Remove all forwards of a qube, those too that were added meanwhile."""
+        self._call("Set", qube, _FORWARD)
+
+    def add_forwards(
+        self, qube: str, rules: Sequence[ForwardRule], *, force: bool
+    ) -> None:
+        """Add forwards: all of them, or none and an error."""
+        first = ["force=yes"] if force else []
+        lines = [*first, *(format_rule(rule) for rule in rules)]
+        self._call("Add", qube, _FORWARD, _join_lines(lines))
+
+    def remove_forwards(self, qube: str, lines: Sequence[str]) -> None:
+        """Remove forwards: all of them, or none and an error."""
+        self._call("Remove", qube, _FORWARD, _join_lines(lines))
+
+    def confirm(self, qube: str) -> None:
+        """Make the forwards of a copied qube its own."""
+        self._call("Confirm", qube, _FORWARD)
+
+    def plan(self, qube: str, rules: Sequence[ForwardRule]) -> bytes:
+        """Return the answer about what adding these rules would do."""
+        lines = [format_rule(rule) for rule in rules]
+        return self._call("Plan", qube, _FORWARD, _join_lines(lines))
+
+    def read_plan(self, qube: str, rules: Sequence[ForwardRule]) -> Status:
+        """Return what adding these rules would do."""
+        return decode_plan(self.plan(qube, rules), qube)
+
+    def status(self, qube: str = COMPUTER) -> bytes:
+        """Return the answer about a qube, or about all of them."""
+        return self._call("Status", qube, _FORWARD)
+
+    def read_status(self, qube: str = COMPUTER) -> Status:
+        """Return the status of a qube, or of all of them."""
+        return decode_status(self.status(qube))
+
+
+def _join_lines(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _split_lines(data: bytes) -> list[str]:
+    try:
+        text = data.decode("ascii")
+    except UnicodeDecodeError:
+        raise MalformedMessage("the rules of the answer are not ASCII") from None
+    return [line for line in text.split("\n") if line]

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is forwarded, to one qube in words, and on the whole computer in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qubesforward.cli.console import Console
+from qubesforward.cli.firewall import COMPUTER, Firewall
+from qubesforward.cli.rule_tables import (
+    format_exposures,
+    format_problems,
+    format_reasons,
+    paint_state,
+)
+from qubesforward.cli.sentences import (
+    describe_silence,
+    describe_traffic,
+    explain_forwards,
+    format_mapping,
+    group_by_source,
+)
+from qubesforward.cli.status import ForwardStatus, QubeStatus, Status, decode_status
+from qubesforward.cli.table import format_paragraph
+
+
+def list_qube(console: Console, firewall: Firewall, qube: str) -> None:
+    """Tell what is forwarded to one qube."""
+    data = firewall.status(qube)
+    told = decode_status(data).find_qube(qube)
+    console.answer(data)
+    console.show(format_qube(told, console))
+
+
+def format_qube(qube: QubeStatus, console: Console) -> str:
+    """Write a title and a paragraph for each forward of a qube."""
+    screen = console.screen
+    text = "" if qube.forwards else f"Nothing is forwarded to {qube.name}.\n"
+    for group in group_by_source(qube.forwards):
+        first = group[0]
+        state = paint_state(first.state)
+        title = f"{format_mapping(first.rule)}  {first.rule.forwardtype}"
+        text += f"{title}  {screen.paint(state.text, state.colour)}\n"
+        text += format_paragraph(
+            describe_group(group, qube.name, console.now), screen, "  "
+        )
+    return text + format_problems(qube, screen)
+
+
+def describe_group(group: Sequence[ForwardStatus], qube: str, now: int) -> str:
+    """Say all that is to be said of forwards that differ in their sources only."""
+    first = group[0]
+    said = [explain_forwards(group, qube, now)]
+    silence = describe_silence(first, qube)
+    if silence:
+        said.append(f"But {silence}.")
+    packets = sum(forward.packets for forward in group)
+    traffic = describe_traffic(packets, sum(forward.bytes for forward in group))
+    if traffic:
+        said.append(f"So far {traffic} came in.")
+    if first.owner not in ("", qube):
+        said.append(f"It comes from the rules of {first.owner}.")
+    if first.rule.comment:
+        said.append(f"Comment: {first.rule.comment}")
+    return " ".join(said)
+
+
+def list_computer(console: Console, firewall: Firewall) -> None:
+    """Tell all that is forwarded on the computer."""
+    data = firewall.status(COMPUTER)
+    status = decode_status(data)
+    console.answer(data)
+    console.show(format_computer(status, console))
+
+
+def format_computer(status: Status, console: Console) -> str:
+    """Write a table of all exposures, and below it why some are not active."""
+    qubes = [qube for qube in status.qubes if qube.forwards]
+    text = "Nothing is forwarded on this computer.\n"
+    if qubes:
+        text = format_exposures(qubes, console.now, console.screen)
+    notes = "".join(format_reasons(qube, console.screen) for qube in qubes)
+    notes += "".join(format_problems(qube, console.screen) for qube in status.qubes)
+    return f"{text}\n{notes}" if notes else text

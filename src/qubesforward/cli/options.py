@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command lines of both tools."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from qubesforward.cli.exits import USAGE, UsageError, complain
+from qubesforward.model.rule import Reach
+
+_RULE_WORDS = """\
+commands:
+  list (or nothing)        list the rules: first outbound ones, then forwards
+  add [--before N] RULE    add a rule, at the end or before the outbound rule N
+  del --rule-no N | RULE   remove a rule
+  reset                    outbound: accept everything again; forwards stay
+  status                   forwards with their path, hop by hop
+  confirm                  activate the forwards that came with a copied qube
+
+rules, by place:
+  accept|drop [DSTHOST [PROTO [DSTPORTS|ICMPTYPE]]]
+  forward external|internal PROTO SRCPORTS [DSTPORTS [SRCHOST]]
+by name, in any order, and mixed with the above:
+  action=      accept, drop or forward
+  dsthost=     address, network or name (dst4= and dst6= are the same)
+  proto=       tcp, udp or icmp; a forward takes tcp, udp or none for both
+  dstports=    port or FIRST-LAST; of a forward: where the service listens
+  icmptype=    number of an ICMP type
+  specialtarget=dns
+  forwardtype= external: entered from outside; internal: from qubes of one netvm
+  srcports=    port or FIRST-LAST that is dialled
+  srchost=     who may connect: address or network (src4=, src6= are the same)
+  reach=internet  bypass=yes  disposables=yes
+  expire=      seconds since 1970, or +SECONDS from now; a forward takes reboot too
+  comment=     any words of letters, digits, spaces and :;,./-_[]
+"""
+
+_FORWARD_WORDS = """\
+examples:
+  qvm-forward work 443:8443 --from 192.168.1.0/24 --for 2h
+  qvm-forward work 8000-8010:9000-9010/udp --until-reboot
+  qvm-forward work 80:8000 --internal --from 10.137.0.0/16
+  qvm-forward work                  what is forwarded to work
+  qvm-forward                       all that is forwarded on this computer
+  qvm-forward work --close 443
+  qvm-forward --close-all
+
+Without /tcp, /udp or /both it is tcp. A repeated opening with another time extends
+or shortens it. Exit status: 0 done (also when a hop has yet to start), 1 refused or
+failed, 2 the command line makes no sense.
+"""
+
+
+_ONLY_OPENING = {
+    "--internal": "internal",
+    "--from": "sources",
+    "--for": "duration",
+    "--until": "until",
+    "--until-reboot": "until_reboot",
+    "--comment": "comment",
+    "--dry-run": "dry_run",
+    "--force": "force",
+    "--bypass-tunnel": "bypass_tunnel",
+    "--disposables": "disposables",
+}
+_NARROWS_CLOSING = ("--internal", "--from")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        complain(self.prog, f"{message} (see {self.prog} --help)")
+        raise SystemExit(USAGE)
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    # Without a width, every single option makes argparse look for that of the
+    # terminal, and import what it takes.
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=88)
+
+
+def _make_parser(name: str, usage: str, about: str, words: str) -> _Parser:
+    return _Parser(
+        prog=name,
+        usage=usage,
+        description=about,
+        epilog=words,
+        formatter_class=_Formatter,
+    )
+
+
+def parse_firewall_options(name: str, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line of ``qvm-firewall``; exits where it makes no sense.
+
+    Options may stand anywhere: the stock tool takes some before its commands only.
+    """
+    usage = "%(prog)s [-h] [-v] [-q] [--reload] [--raw] VM [COMMAND [RULE...]]"
+    about = "Show and change the firewall rules and port forwards of a qube."
+    parser = _make_parser(name, usage, about, _RULE_WORDS)
+    add = parser.add_argument
+    add("VMNAME", help="the qube")
+    add("command", metavar="COMMAND", nargs="?", default="list", help="see below")
+    add("rule", metavar="RULE", nargs="*", help="words of a rule; see below")
+    add("--before", type=int, metavar="N", help="add before outbound rule N")
+    add("--rule-no", type=int, metavar="N", help="remove rule N")
+    add("--force", action="store_true", help="add a forward despite a conflict")
+    add("--raw", action="store_true", help="list rules as the Admin API has them")
+    add("--reload", "-r", action="store_true", help="enforce the rules anew")
+    add("--verbose", "-v", action="count", default=0, help="say more, also of errors")
+    add("--quiet", "-q", action="count", default=0, help="say errors only")
+    # Every tool of Qubes takes this one; it changes nothing here.
+    add("--force-root", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_intermixed_args(argv)
+
+
+def parse_forward_options(name: str, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line of ``qvm-forward``; exits where it makes no sense."""
+    usage = (
+        "%(prog)s VM OUTER[:INNER][/tcp|/udp|/both]... [--from CIDR]... [OPTION...]\n"
+        "       %(prog)s [VM] [--json]\n"
+        "       %(prog)s VM --close OUTER[/PROTO] | [VM] --close-all"
+    )
+    about = "Let others reach ports of a qube; show and close what is open."
+    parser = _make_parser(name, usage, about, _FORWARD_WORDS)
+    _add_opening(parser)
+    _add_ends(parser)
+    add = parser.add_argument
+    add("--close", metavar="OUTER[/PROTO]", action="append", help="close a port")
+    add("--close-all", action="store_true", help="close all ports, of all qubes")
+    add("--json", action="store_true", help="print what the daemon answers")
+    add("--quiet", "-q", action="store_true", help="say errors only; do not wait")
+    add("--verbose", "-v", action="store_true", help="show where errors come from")
+    return parser.parse_intermixed_args(argv)
+
+
+def _add_opening(parser: _Parser) -> None:
+    add = parser.add_argument
+    add("VM", nargs="?", help="the qube")
+    add("ports", metavar="PORTS", nargs="*", help="OUTER[:INNER][/PROTO], as above")
+    add(
+        "--internal",
+        action="store_true",
+        help="open it to qubes of its netvm, not outside",
+    )
+    add(
+        "--from",
+        dest="sources",
+        metavar="CIDR",
+        action="append",
+        help="who may connect: address or network; can be repeated",
+    )
+    add("--comment", metavar="TEXT", default="", help="a note, shown in listings")
+    add("--dry-run", action="store_true", help="only show what would be opened")
+    add("--force", action="store_true", help="add it despite a conflict")
+    add(
+        "--reach",
+        choices=[*map(str, Reach)],
+        default="lan",
+        help="internet: ask the router too",
+    )
+    add("--bypass-tunnel", action="store_true", help="let it enter beside a VPN")
+    add("--disposables", action="store_true", help="disposables made from VM get it")
+
+
+def _add_ends(parser: _Parser) -> None:
+    ends = parser.add_mutually_exclusive_group()
+    ends.add_argument(
+        "--for", dest="duration", metavar="TIME", help="how long: 2h, 30m, 1d12h"
+    )
+    ends.add_argument("--until", metavar="TIME", help="until 18:30, '2026-12-24 18:30'")
+    ends.add_argument(
+        "--until-reboot", action="store_true", help="until the computer restarts"
+    )
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Raise `UsageError` for options that make no sense together."""
+    asked = [
+        name
+        for name, is_asked in (
+            ("PORTS", options.ports),
+            ("--close", options.close),
+            ("--close-all", options.close_all),
+        )
+        if is_asked
+    ]
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(asked)}: one at a time")
+    if options.close and options.VM is None:
+        raise UsageError("--close: of which qube? Give its name first")
+    if options.ports:
+        return
+    for name, attribute in _ONLY_OPENING.items():
+        if getattr(options, attribute) and not (
+            options.close and name in _NARROWS_CLOSING
+        ):
+            raise UsageError(f"{name}: give VM and the port to open too")

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""qvm-forward: let others reach a port of a qube, in one short command."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from os import environ
+from time import time
+
+from qubesforward.cli.console import Console
+from qubesforward.cli.exits import DONE, run_tool
+from qubesforward.cli.firewall import Firewall, check_name
+from qubesforward.cli.listing import list_computer, list_qube
+from qubesforward.cli.options import check_options, parse_forward_options
+from qubesforward.cli.table import measure_screen
+from qubesforward.qubes.admin import AdminClient
+
+NAME = "qvm-forward"
+
+
+def main(argv: Sequence[str] | None = None, client: AdminClient | None = None) -> int:
+    """Run the tool; return its exit status (see `qubesforward.cli.exits`)."""
+    options = parse_forward_options(NAME, argv)
+    firewall = Firewall(client or AdminClient())
+    return run_tool(NAME, lambda: _run(options, firewall), verbose=options.verbose)
+
+
+def _run(options: Namespace, firewall: Firewall) -> int:
+    check_options(options)
+    console = Console(
+        screen=measure_screen(sys.stdout, environ),
+        now=int(time()),
+        quiet=options.quiet,
+        json=options.json,
+    )
+    qube = "" if options.VM is None else check_name(options.VM)
+    if options.ports:
+        return _open(options, console, firewall, qube)
+    if options.close or options.close_all:
+        return _close(options, console, firewall, qube)
+    if qube:
+        list_qube(console, firewall, qube)
+    else:
+        list_computer(console, firewall)
+    return DONE
+
+
+# A listing, the most frequent use, need not pay for the imports of the others.
+
+
+def _open(options: Namespace, console: Console, firewall: Firewall, qube: str) -> int:
+    from qubesforward.cli.asking import read_rules
+    from qubesforward.cli.opening import open_ports, show_plan
+
+    rules = read_rules(options, console.now)
+    if options.dry_run:
+        return show_plan(console, firewall, qube, rules)
+    return open_ports(console, firewall, qube, rules, force=options.force)
+
+
+def _close(options: Namespace, console: Console, firewall: Firewall, qube: str) -> int:
+    from qubesforward.cli.asking import read_closing
+    from qubesforward.cli.closing import close_all, close_ports
+
+    if options.close_all:
+        return close_all(console, firewall, qube)
+    return close_ports(console, firewall, qube, read_closing(options))

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which of our programs a domain has, and which of them run there as services."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from qubesforward.lab.hypercall import TOPOLOGY_FILE
+from qubesforward.lab.topology import QubeSpec, ServiceSpec
+
+_QVM = "qubesforward.lab.qvm_tools:main"
+_QUBESDB = "qubesforward.lab.qubesdb_tools:main"
+_OF_QUBESDB = {
+    f"qubesdb-{verb}": _QUBESDB
+    for verb in ("read", "write", "list", "multiread", "rm", "watch")
+}
+_QVM_VERBS = (
+    "ls prefs features tags create clone remove start shutdown kill pause unpause"
+)
+
+DOM0_PROGRAMS = {
+    "qubesd": "qubesforward.lab.qubesd.main:main",
+    "qubes-forwardd": "qubesforward.daemon.main:main",
+    "qvm-firewall": "qubesforward.cli.qvm_firewall:main",
+    "qvm-forward": "qubesforward.cli.qvm_forward:main",
+    **{f"qvm-{verb}": _QVM for verb in _QVM_VERBS.split()},
+    **_OF_QUBESDB,
+}
+QUBE_PROGRAMS = {
+    "qubes-forward-agent": "qubesforward.agent.main:main",
+    **_OF_QUBESDB,
+}
+_OURS = ("qvm-", "qubes-", "qubesdb-")
+
+_DOM0_QUBESDB = "qubesforward.lab.qubesdb_daemon"
+
+
+def render_programs(table: dict[str, str]) -> dict[str, str]:
+    """Return what `root.Furniture.programs` takes, for a table above.
+
+    Installed scripts are used as they are; a program without one gets a script
+    that calls its function.
+    """
+    others = {"qubes-lab", *DOM0_PROGRAMS, *QUBE_PROGRAMS}
+    programs = {
+        name: _render_script(*function.split(":")) for name, function in table.items()
+    }
+    for script in Path(sys.prefix, "bin").glob("*"):
+        installed = script.name.startswith(_OURS) and os.access(script, os.X_OK)
+        # One that only the other side has must not turn up here.
+        if installed and (script.name in table or script.name not in others):
+            programs[script.name] = str(script)
+    return programs
+
+
+def _render_script(module: str, function: str) -> str:
+    # The package may be run from a source tree that only PYTHONPATH names.
+    source = str(Path(__file__).parents[2])
+    return (
+        f"#!{sys.executable}\n"
+        f"import sys\nsys.path.append({source!r})\n"
+        f"from {module} import {function}\nsys.exit({function}())\n"
+    )
+
+
+def list_dom0_services() -> tuple[ServiceSpec, ...]:
+    """Return what runs in dom0, in the order of starting."""
+    daemon = (sys.executable, "-m", _DOM0_QUBESDB, "dom0")
+    return (
+        ServiceSpec(
+            "qubesdb-dom0", (*daemon, "--dom0-socket", "/run/qubes/qubesdb.sock")
+        ),
+        ServiceSpec("qubesd", ("qubesd", "--topology", TOPOLOGY_FILE)),
+        ServiceSpec("qubes-forwardd", ("qubes-forwardd",)),
+    )
+
+
+def list_qube_services(spec: QubeSpec | None) -> tuple[ServiceSpec, ...]:
+    """Return what runs in a qube; `spec` is None if the topology does not know it."""
+    agent = ServiceSpec("qubes-forward-agent", ("qubes-forward-agent",))
+    return (agent, *(spec.services if spec else ()))
+
+
+def find_missing(services: Iterable[ServiceSpec]) -> dict[str, str]:
+    """Return unit → module for services of ours whose module is not there."""
+    missing = {}
+    for service in services:
+        module = _module_of(service)
+        if module and not _exists(module):
+            missing[service.unit] = module
+    return missing
+
+
+def _module_of(service: ServiceSpec) -> str:
+    if service.argv[1:2] == ("-m",):
+        return service.argv[2]
+    function = {**DOM0_PROGRAMS, **QUBE_PROGRAMS}.get(service.argv[0], "")
+    return function.partition(":")[0]
+
+
+def _exists(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:
+        return False

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The table of ours in a hop's or target's kernel: what never changes about it.
+
+All that changes is elements of its sets and maps (`qubesforward.nft.forwards`), so a
+change of any kind is one batch of elements, and the rules cost the same with one
+forward and with ten thousand.
+
+A packet to the hop itself that a map knows by protocol, port and perhaps source gets
+the forward's mark on its connection, and is translated by that mark. From then on
+each packet of the connection passes only while the mark is in the set `live`. Since
+elements carry timeouts, the kernel closes a forward in time by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+TABLE = "qubes-forward"
+"""Name of our table, family inet."""
+
+COMMENT = "qubes-forward"
+"""The comment by which our rules in chains of others are known."""
+
+TAG = 0xB0000000
+TAG_MASK = 0xF0000000
+"""The top four bits of a connection mark say that it is ours; the rest is the ID's."""
+
+SELF = TAG
+"""The mark of connections that a target lets in: no entry has the number zero."""
+
+DETOUR = 0x08000000
+"""The bit of a packet mark that sends answers past a tunnel (see `bypass`)."""
+
+FAMILIES = (4, 6)
+
+CUSTOM_FORWARD = "custom-forward"
+CUSTOM_INPUT = "custom-input"
+CUSTOM_TABLE = "qubes"
+"""Where Qubes lets others put rules: chains of the tables ``ip`` and ``ip6 qubes``."""
+
+TUNNEL_KINDS = (
+    *("amneziawg", "erspan", "geneve", "gre", "gretap", "gtp", "ip6erspan"),
+    *("ip6gre", "ip6gretap", "ip6tnl", "ipip", "l2tp_eth", "ovpn", "ovpn-dco"),
+    *("ppp", "sit", "tun", "vti", "vti6", "vxlan", "wireguard", "xfrm"),
+)
+"""Kinds of links (IFLA_INFO_KIND) that carry a network inside another."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetShape:
+    """A set or, where `data` is given, a map; types as nft writes them."""
+
+    key: str
+    data: str = ""
+    flags: str = ""
+    counter: bool = False
+
+    @property
+    def interval(self) -> bool:
+        """Whether an element is a range of keys."""
+        return "interval" in self.flags
+
+
+_DOOR = "inet_proto . inet_service"
+
+
+def _shapes_of(family: int) -> dict[str, SetShape]:
+    address = f"ipv{family}_addr"
+    shapes = {}
+    for entrance in ("external", "uplink", "local"):
+        shapes[f"{entrance}{family}"] = SetShape(_DOOR, "mark", "timeout")
+        shapes[f"{entrance}{family}_wide"] = SetShape(
+            f"{_DOOR} . {address}", "mark", "interval,timeout"
+        )
+    return shapes | {
+        f"self{family}": SetShape(_DOOR, "", "timeout", counter=True),
+        f"self{family}_wide": SetShape(
+            f"{_DOOR} . {address}", "", "interval,timeout", counter=True
+        ),
+        # A forward that keeps its ports, or takes them all to one, is one element
+        # however long its range; only ranges that move need one for each port.
+        f"keep{family}": SetShape("mark", address),
+        f"fixed{family}": SetShape("mark", f"{address} . inet_service"),
+        f"each{family}": SetShape("mark . inet_service", f"{address} . inet_service"),
+        f"severed{family}": SetShape(
+            f"inet_proto . {address} . inet_service . {address} . inet_service",
+            flags="dynamic,timeout",
+        ),
+    }
+
+
+SHAPES: Mapping[str, SetShape] = {
+    **_shapes_of(4),
+    **_shapes_of(6),
+    "live": SetShape("mark", flags="timeout", counter=True),
+    "detour": SetShape("mark", flags="timeout"),
+    "outermost": SetShape("nf_proto"),
+    "astray": SetShape("nf_proto"),
+}
+"""Every set of the table by name.
+
+`live`: the marks of open forwards. `outermost`: both families while the hop has no
+uplink. `severed`: target, its port, client, its port of connections that were cut.
+`detour`: marks whose answers go past a tunnel; `astray`: families in which the
+target's own answers do.
+"""
+
+_SEVERED_FOR = "10m"
+"""Longer than any pause between retransmissions (TCP_RTO_MAX is two minutes)."""
+
+
+def _each_family(template: str) -> list[str]:
+    """Fill in a rule for both families: ``N`` is its digit, ``IP`` its nft word."""
+    return [
+        template.replace("IP", word).replace("N", str(family))
+        for family, word in ((4, "ip"), (6, "ip6"))
+    ]
+
+
+def _entrance(name: str) -> list[str]:
+    # Two look-ups instead of one wide map: the hash is flat with any number of
+    # forwards, the interval map is not quite, and is needed for sources only.
+    return [
+        *_each_family(
+            "meta nfproto ipvN ct mark set meta l4proto . th dport"
+            f" map @{name}N goto translateN"
+        ),
+        *_each_family(
+            "ct mark set meta l4proto . th dport . IP saddr"
+            f" map @{name}N_wide goto translateN"
+        ),
+    ]
+
+
+def _translate(family: int, word: str) -> list[str]:
+    # nft wants to see in the same rule that there are ports to translate.
+    return [
+        f"meta l4proto {{ tcp, udp }} dnat {word} to {target}"
+        for target in (
+            f"ct mark map @keep{family}",
+            f"ct mark map @fixed{family}",
+            f"ct mark . th dport map @each{family}",
+        )
+    ]
+
+
+def _doors(port: str, address: str, then: str) -> list[str]:
+    return [
+        *_each_family(f"meta nfproto ipvN meta l4proto . th {port} @selfN {then}"),
+        *_each_family(f"meta l4proto . th {port} . IP {address} @selfN_wide {then}"),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A chain: where it is hooked in, if it is, and its rules."""
+
+    rules: tuple[str, ...]
+    hook: str = ""
+
+
+def _chain(*rules: str, hook: str = "") -> Chain:
+    return Chain(rules, hook)
+
+
+_IS_OURS = f"ct mark & 0x{TAG_MASK:08x} == 0x{TAG:08x}"
+
+CHAINS: Mapping[str, Chain] = {
+    "translate4": _chain(*_translate(4, "ip")),
+    "translate6": _chain(*_translate(6, "ip6")),
+    "external": _chain(*_entrance("external")),
+    "uplink": _chain(*_entrance("uplink")),
+    "local": _chain(*_entrance("local")),
+    # Just before Qubes' own translation, so that it finds ours done.
+    "prerouting": _chain(
+        "meta l4proto != { tcp, udp } accept",
+        'iifname "lo" accept',
+        "fib daddr type != local accept",
+        "iifgroup vmap { 1 : goto uplink, 2 : goto local }",
+        "meta nfproto @outermost goto external",
+        # Beside an uplink of its own, a hop's tunnels are where friends come in;
+        # any other card there is not what `internal` may open to.
+        "meta iifkind { " + ", ".join(f'"{kind}"' for kind in TUNNEL_KINDS) + " }"
+        " goto local",
+        hook="type nat hook prerouting priority dstnat - 10; policy accept;",
+    ),
+    # Conntrack takes up TCP in mid-stream and knows no streams of UDP: what a
+    # target still sends on a connection that was cut, and whose entry is gone,
+    # would pass as its own new one and bring the client's packets back in.
+    "severed": _chain(
+        *_each_family(
+            "meta l4proto . IP saddr . th sport . IP daddr . th dport @severedN"
+            " update @severedN { meta l4proto . IP saddr . th sport . IP daddr"
+            f" . th dport timeout {_SEVERED_FOR} }} drop"
+        )
+    ),
+    "passing": _chain("ct mark @live accept", "drop"),
+    # What is not ours is not touched, also where conntrack does not track it:
+    # therefore no rule here says what to do with all the rest.
+    "forward": _chain(
+        "ct state new iifgroup 2 meta l4proto { tcp, udp } jump severed",
+        f"{_IS_OURS} goto passing",
+        hook="type filter hook forward priority filter - 10; policy accept;",
+    ),
+    "doors": _chain(
+        *_doors("dport", "saddr", f"ct mark set 0x{SELF:08x} accept"),
+    ),
+    "inside": _chain(
+        f"ct mark != 0x{SELF:08x} drop",
+        "ct state related accept",
+        *_doors("dport", "saddr", "accept"),
+        "drop",
+    ),
+    "input": _chain(
+        f"{_IS_OURS} goto inside",
+        "ct state new iifgroup 1 meta l4proto { tcp, udp } fib daddr type local"
+        " goto doors",
+        hook="type filter hook input priority filter - 10; policy accept;",
+    ),
+    # Answers are cut too: a target that moved to another hop would else go on
+    # sending through one that never heard of the connection.
+    "answers": _chain(*_doors("sport", "daddr", "accept"), "drop"),
+    "output": _chain(
+        f"meta l4proto {{ tcp, udp }} ct mark 0x{SELF:08x} goto answers",
+        hook="type filter hook output priority filter - 10; policy accept;",
+    ),
+    "detour-below": _chain(
+        "iifgroup 2 ct direction reply ct mark @detour"
+        f" meta mark set meta mark | 0x{DETOUR:08x}",
+        hook="type filter hook prerouting priority mangle; policy accept;",
+    ),
+    "detour-self": _chain(
+        f"meta nfproto @astray ct direction reply ct mark 0x{SELF:08x}"
+        f" meta mark set meta mark | 0x{DETOUR:08x}",
+        hook="type route hook output priority mangle; policy accept;",
+    ),
+}
+"""Every chain by name, in an order in which each comes after those it goes to."""
+
+
+def _render_set(name: str, shape: SetShape) -> list[str]:
+    kind, types = "set", shape.key
+    if shape.data:
+        kind, types = "map", f"{shape.key} : {shape.data}"
+    lines = [f"{kind} {name} {{", f"type {types}"]
+    if shape.flags:
+        lines.append(f"flags {shape.flags}")
+    if "dynamic" in shape.flags:
+        lines.append("size 65536")
+    if shape.counter:
+        lines.append("counter")
+    return [*lines, "}"]
+
+
+def _render_body() -> str:
+    lines = []
+    for name, shape in SHAPES.items():
+        lines += _render_set(name, shape)
+    for name, chain in CHAINS.items():
+        lines += [f"chain {name} {{", *filter(None, [chain.hook]), *chain.rules, "}"]
+    return "\n".join(lines)
+
+
+_BODY = _render_body()
+
+MARKER = "layout-" + sha256(_BODY.encode()).hexdigest()[:8]
+"""An empty chain that tells which layout the table in the kernel has.
+
+A table's comment would say it better, but nft before 1.0.9 does not list it in JSON.
+"""
+
+RULES_PER_CHAIN: Mapping[str, int] = {
+    name: len(chain.rules) for name, chain in CHAINS.items()
+}
+
+
+def render_table() -> str:
+    """Make the table, with no elements, in place of the one there is, if any."""
+    return (
+        f"add table inet {TABLE}\n"
+        f"delete table inet {TABLE}\n"
+        f"table inet {TABLE} {{\n"
+        f'comment "port forwards; programs of qubes-forward keep this as it is"\n'
+        f"chain {MARKER} {{\n}}\n"
+        f"{_BODY}\n"
+        "}\n"
+    )
+
+
+_ACCEPT = {
+    CUSTOM_FORWARD: f"{_IS_OURS} ct status dnat accept",
+    CUSTOM_INPUT: f"ct mark 0x{SELF:08x} accept",
+}
+# Neither asks for the state: a packet without a connection has no mark, so what
+# conntrack finds invalid goes on to Qubes' own rule, which drops it.
+
+
+def render_custom_rule(family: int, chain: str, old_handles: tuple[int, ...]) -> str:
+    """Put our one rule first in a custom chain of Qubes, in place of older ones."""
+    where = f"{'ip' if family == 4 else 'ip6'} {CUSTOM_TABLE} {chain}"
+    lines = [f"delete rule {where} handle {handle}" for handle in old_handles]
+    lines.append(f'insert rule {where} {_ACCEPT[chain]} comment "{COMMENT}"')
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which entry has which ports at which entrance: no packet may match two.
+
+Dom0 plans without overlaps, so this is for entries that are wrong. The kernel would
+refuse some of them and take others in an order that nobody chose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from qubesforward.model.entry import Entrance, Entry
+from qubesforward.model.hosts import networks_overlap
+from qubesforward.nft.forwards import mark_of
+
+_Key = tuple[str, str, int]
+"""Entrance, protocol, family."""
+
+_BUCKET = 256
+"""Ports to a bucket: of ranges, only those in the same buckets are compared."""
+
+
+@dataclass(slots=True)
+class _Space:
+    single: dict[int, dict[str, Entry]] = field(default_factory=dict)
+    ranges: dict[int, dict[str, Entry]] = field(default_factory=dict)
+
+    def near(self, entry: Entry) -> Iterator[str]:
+        ports = entry.ports
+        for bucket in _buckets(entry):
+            for entry_id, other in self.ranges.get(bucket, {}).items():
+                if _overlap(entry, other):
+                    yield entry_id
+        numbers = range(ports.first, ports.last + 1)
+        few = numbers if len(ports) <= len(self.single) else list(self.single)
+        for number in few:
+            for entry_id, other in self.single.get(number, {}).items():
+                if _overlap(entry, other):
+                    yield entry_id
+
+
+class Occupied:
+    """The ports and marks that applied entries have."""
+
+    def __init__(self) -> None:
+        self._spaces: dict[_Key, _Space] = {}
+        self._marks: dict[int, str] = {}
+
+    def find_obstacle(self, entry_id: str, entry: Entry) -> str | None:
+        """Say why this entry cannot stand beside those taken, None if it can."""
+        mark = mark_of(entry_id)
+        if mark == mark_of("00000000"):
+            return f"{entry_id}: the last seven digits of an ID must not be all zero"
+        owner = self._marks.get(mark)
+        if owner is not None and owner != entry_id:
+            return f"{entry_id}: too much like the ID {owner}"
+        space = self._spaces.get(_key(entry))
+        if space is not None:
+            for other_id in space.near(entry):
+                if other_id != entry_id:
+                    return f"ports={entry.ports}: overlaps {other_id}"
+        return None
+
+    def take(self, entry_id: str, entry: Entry) -> None:
+        """Note that this entry is applied."""
+        self._marks[mark_of(entry_id)] = entry_id
+        space = self._spaces.setdefault(_key(entry), _Space())
+        for holders, number in _shelves(space, entry):
+            holders.setdefault(number, {})[entry_id] = entry
+
+    def release(self, entry_id: str, entry: Entry) -> None:
+        """Note that this entry, which was taken, is applied no longer."""
+        del self._marks[mark_of(entry_id)]
+        for holders, number in _shelves(self._spaces[_key(entry)], entry):
+            del holders[number][entry_id]
+            if not holders[number]:
+                del holders[number]
+
+
+def _shelves(
+    space: _Space, entry: Entry
+) -> Iterator[tuple[dict[int, dict[str, Entry]], int]]:
+    if len(entry.ports) == 1:
+        yield space.single, entry.ports.first
+    else:
+        for bucket in _buckets(entry):
+            yield space.ranges, bucket
+
+
+def _buckets(entry: Entry) -> range:
+    return range(entry.ports.first // _BUCKET, entry.ports.last // _BUCKET + 1)
+
+
+def _overlap(one: Entry, other: Entry) -> bool:
+    return one.ports.overlaps(other.ports) and networks_overlap(one.src, other.src)
+
+
+def _key(entry: Entry) -> _Key:
+    # What a target lets in and what an inner hop forwards comes in by the same
+    # uplink to the same address: only the port can tell them apart.
+    is_self = entry.entrance is Entrance.SELF
+    entrance = Entrance.UPLINK if is_self else entry.entrance
+    return entrance, entry.proto, entry.family

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a hop or target refuses because of what it is, not of what it has already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from qubesforward.model.entry import Entrance, Entry
+from qubesforward.nft.layout import CUSTOM_FORWARD, CUSTOM_INPUT, CUSTOM_TABLE
+
+LONGEST_REASON = 200
+"""Characters of a reason that dom0 takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What this qube is, as far as it decides which entries it can have.
+
+    `has_uplink`: it has an interface to a netvm of its own. `tunnels`: the interface
+    of the default route by IP version, where that is a tunnel. `custom_chains`: the
+    chains of Qubes, as (IP version, name), that are there to hold our rule.
+    """
+
+    has_uplink: bool = False
+    tunnels: Mapping[int, str] = field(default_factory=dict)
+    custom_chains: frozenset[tuple[int, str]] = frozenset()
+
+
+def needed_chain(entry: Entry) -> tuple[int, str]:
+    """Return which chain of Qubes must hold our rule for this entry to work."""
+    is_self = entry.entrance is Entrance.SELF
+    return entry.family, CUSTOM_INPUT if is_self else CUSTOM_FORWARD
+
+
+def find_refusal(entry: Entry, here: Surroundings) -> str | None:
+    """Say why this qube cannot have the entry, None if it can."""
+    if entry.entrance is Entrance.EXTERNAL and here.has_uplink:
+        return "in=external: this qube has an uplink, so it is not the outermost"
+    if entry.entrance in (Entrance.UPLINK, Entrance.SELF) and not here.has_uplink:
+        return f"in={entry.entrance}: this qube has no uplink"
+    if entry.entrance in (Entrance.UPLINK, Entrance.EXTERNAL) and not entry.bypass:
+        tunnel = here.tunnels.get(entry.family)
+        if tunnel is not None:
+            return f"would bypass tunnel {tunnel}"
+    family, chain = needed_chain(entry)
+    if (family, chain) not in here.custom_chains:
+        table = f"{'ip' if family == 4 else 'ip6'} {CUSTOM_TABLE}"
+        return f"no {chain} chain in table {table}"
+    return None
+
+
+def clean_reason(text: str) -> str:
+    """Make a reason fit for dom0: one line of printable ASCII, not too long."""
+    printable = "".join(c if " " <= c <= "~" else "?" for c in " ".join(text.split()))
+    return printable[:LONGEST_REASON]

@@ -1,0 +1,435 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from qubesforward.errors import AdminError, Unavailable
+from qubesforward.qubes import admin_server
+from qubesforward.qubes.admin_server import (
+    AdminException,
+    Call,
+    Event,
+    Handler,
+    Refused,
+    Subscriber,
+    serve_admin,
+)
+from qubesforward.qubes.admin_wire import (
+    MAX_CALL,
+    NO_ANSWER,
+    EventReader,
+    encode_call,
+    encode_event,
+)
+
+LIST = encode_call(Call("admin.vm.List", "", "dom0", "dom0"))
+EVENTS = encode_call(Call("admin.Events", "", "dom0", "dom0"))
+ESTABLISHED = encode_event(Event("", "connection-established"))
+
+
+async def echo(call: Call) -> bytes:
+    return call.payload or call.method.encode()
+
+
+def run(
+    directory: Path,
+    test: Callable[[str], Awaitable[None]],
+    handle: Handler = echo,
+    subscribe: Subscriber | None = None,
+) -> None:
+    async def serve() -> None:
+        path = str(directory / "admin")
+        server = await serve_admin(path, handle, subscribe)
+        async with asyncio.timeout(20):
+            await test(path)
+        server.close()
+
+    asyncio.run(serve())
+
+
+async def send(path: str, data: bytes, *, end: bool = True) -> bytes:
+    """Send bytes; return all that comes, which is nothing after an abort."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    try:
+        with contextlib.suppress(ConnectionError):
+            writer.write(data)
+            if end:
+                writer.write_eof()
+            await writer.drain()
+        try:
+            return await reader.read()
+        except ConnectionError:
+            return b""
+    finally:
+        writer.transport.abort()
+
+
+def test_call_is_answered(socket_dir: Path) -> None:
+    async def test(path: str) -> None:
+        assert await send(path, LIST) == b"0\0admin.vm.List"
+
+    run(socket_dir, test)
+
+
+def test_call_may_arrive_in_pieces(socket_dir: Path) -> None:
+    async def test(path: str) -> None:
+        reader, writer = await asyncio.open_unix_connection(path)
+        for start in range(len(LIST)):
+            writer.write(LIST[start : start + 1])
+            await writer.drain()
+            await asyncio.sleep(0)
+        writer.write_eof()
+        assert await reader.read() == b"0\0admin.vm.List"
+        writer.close()
+
+    run(socket_dir, test)
+
+
+def test_longest_call_is_answered(socket_dir: Path) -> None:
+    payload = b"x" * (MAX_CALL - len(LIST))
+
+    async def test(path: str) -> None:
+        assert await send(path, LIST + payload) == b"0\0" + payload
+
+    run(socket_dir, test)
+
+
+@pytest.mark.parametrize(
+    ("error", "reply"),
+    [
+        (AdminException("Kind", "no %s", "work"), b"2\0Kind\0\0no %s\0work\0"),
+        (AdminError("Kind", "50%"), b"2\0Kind\0\0%s\x0050%\0"),
+        (AdminError(NO_ANSWER, "refused elsewhere"), b""),
+        (Refused("not you"), b""),
+    ],
+)
+def test_exceptions_of_the_handler_are_answered_as_qubesd_does(
+    socket_dir: Path, error: Exception, reply: bytes
+) -> None:
+    async def fail(_call: Call) -> bytes:
+        raise error
+
+    async def test(path: str) -> None:
+        assert await send(path, LIST) == reply
+
+    run(socket_dir, test, fail)
+
+
+@pytest.mark.parametrize("error", [KeyError("secret"), OSError("disk"), TimeoutError()])
+def test_error_of_ours_is_logged_and_looks_like_a_refusal(
+    socket_dir: Path, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    async def handle(call: Call) -> bytes:
+        if not call.payload:
+            raise error
+        return b"alive"
+
+    async def test(path: str) -> None:
+        assert await send(path, LIST) == b""
+        assert await send(path, LIST + b"x") == b"0\0alive"
+
+    run(socket_dir, test, handle)
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.exc_info
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"no header",
+        b"admin.vm.List dom0 keyword dom0\0",
+        LIST + bytes(MAX_CALL),
+        b"a" * MAX_CALL,
+    ],
+)
+def test_what_is_no_call_gets_no_answer(socket_dir: Path, data: bytes) -> None:
+    async def test(path: str) -> None:
+        assert await send(path, data) == b""
+        assert await send(path, LIST) == b"0\0admin.vm.List"
+
+    run(socket_dir, test)
+
+
+@pytest.mark.parametrize("data", [LIST + bytes(MAX_CALL), b"a" * 5000])
+def test_too_much_is_refused_before_its_end(socket_dir: Path, data: bytes) -> None:
+    async def test(path: str) -> None:
+        assert await send(path, data, end=False) == b""
+
+    run(socket_dir, test)
+
+
+@pytest.mark.parametrize("data", [b"", LIST[:5], LIST])
+def test_client_that_does_not_finish_its_call_is_dropped(
+    socket_dir: Path, monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    monkeypatch.setattr(admin_server, "READ_SECONDS", 0.05)
+
+    async def test(path: str) -> None:
+        assert await send(path, data, end=False) == b""
+        assert await send(path, LIST) == b"0\0admin.vm.List"
+
+    run(socket_dir, test)
+
+
+def test_client_that_does_not_read_its_answer_is_dropped(
+    socket_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_server, "WRITE_SECONDS", 0.05)
+
+    async def handle(_call: Call) -> bytes:
+        return bytes(10_000_000)
+
+    async def test(path: str) -> None:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.setblocking(False)
+            client.connect(path)
+            client.sendall(LIST)
+            client.shutdown(socket.SHUT_WR)
+            await asyncio.sleep(0.3)
+            size = 0
+            with contextlib.suppress(ConnectionError):
+                while piece := client.recv(1_000_000):
+                    size += len(piece)
+            assert 0 < size < 10_000_000
+
+    run(socket_dir, test, handle)
+
+
+def test_call_is_carried_out_when_its_client_has_gone(socket_dir: Path) -> None:
+    done = asyncio.Event()
+
+    async def handle(_call: Call) -> bytes:
+        await asyncio.sleep(0.05)
+        done.set()
+        return b"too late"
+
+    async def test(path: str) -> None:
+        _reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(LIST)
+        writer.write_eof()
+        await writer.drain()
+        writer.close()
+        await done.wait()
+        assert (await send(path, LIST)).endswith(b"too late")
+
+    run(socket_dir, test, handle)
+
+
+def test_slow_call_does_not_hold_up_others(socket_dir: Path) -> None:
+    gate = asyncio.Event()
+
+    async def handle(call: Call) -> bytes:
+        if not call.payload:
+            await gate.wait()
+        return b"done"
+
+    async def test(path: str) -> None:
+        slow = asyncio.create_task(send(path, LIST))
+        fast = await asyncio.gather(*(send(path, LIST + b"x") for _ in range(200)))
+        assert fast == [b"0\0done"] * 200
+        assert not slow.done()
+        gate.set()
+        assert await slow == b"0\0done"
+
+    run(socket_dir, test, handle)
+
+
+def test_more_clients_than_can_be_served_are_refused(
+    socket_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_server, "MAX_CLIENTS", 1)
+
+    async def test(path: str) -> None:
+        _reader, writer = await asyncio.open_unix_connection(path)
+        await asyncio.sleep(0.05)
+        assert await send(path, LIST) == b""
+        writer.close()
+        await asyncio.sleep(0.05)
+        assert await send(path, LIST) == b"0\0admin.vm.List"
+
+    run(socket_dir, test)
+
+
+def test_socket_of_a_dead_server_is_taken_over(socket_dir: Path) -> None:
+    path = socket_dir / "admin"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+
+    async def test(_path: str) -> None:
+        assert await send(str(path), LIST) == b"0\0admin.vm.List"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+
+    run(socket_dir, test)
+
+
+def test_socket_of_a_living_server_is_not_taken(socket_dir: Path) -> None:
+    async def test(path: str) -> None:
+        with pytest.raises(Unavailable, match="another process"):
+            await serve_admin(path, echo)
+        assert await send(path, LIST) == b"0\0admin.vm.List"
+
+    run(socket_dir, test)
+
+
+def test_path_that_is_not_ours_is_an_error_not_a_crash(socket_dir: Path) -> None:
+    (socket_dir / "admin").write_text("not a socket")
+
+    async def test() -> None:
+        with pytest.raises(Unavailable, match="admin"):
+            await serve_admin(str(socket_dir / "admin"), echo)
+
+    asyncio.run(test())
+    assert (socket_dir / "admin").read_text() == "not a socket"
+
+
+class Hub:
+    """Hands events to subscribers, as the daemons do."""
+
+    def __init__(self) -> None:
+        self.queues: list[asyncio.Queue[Event]] = []
+
+    async def subscribe(self, _call: Call) -> AsyncIterator[Event]:
+        queue: asyncio.Queue[Event] = asyncio.Queue()
+        self.queues.append(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self.queues.remove(queue)
+
+    def announce(self, name: str, **kwargs: str) -> None:
+        for queue in self.queues:
+            queue.put_nowait(Event("work", name, kwargs))
+
+
+async def read_names(reader: asyncio.StreamReader, count: int) -> list[str]:
+    events = EventReader()
+    names: list[str] = []
+    while len(names) < count and (piece := await reader.read(65536)):
+        names += [event.name for event in events.feed(piece)]
+    return names
+
+
+async def follow(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(EVENTS)
+    writer.write_eof()
+    assert await reader.readexactly(len(ESTABLISHED)) == ESTABLISHED
+    return reader, writer
+
+
+def test_whoever_was_told_of_the_connection_misses_nothing(socket_dir: Path) -> None:
+    hub = Hub()
+
+    async def test(path: str) -> None:
+        reader, writer = await follow(path)
+        for number in range(300):
+            hub.announce(f"event-{number}", key="value")
+        names = await read_names(reader, 300)
+        assert names == [f"event-{number}" for number in range(300)]
+        writer.close()
+
+    run(socket_dir, test, subscribe=hub.subscribe)
+
+
+def test_connection_is_not_confirmed_twice(socket_dir: Path) -> None:
+    async def subscribe(_call: Call) -> AsyncIterator[Event]:
+        yield Event("", "connection-established")
+        yield Event("work", "last")
+
+    async def test(path: str) -> None:
+        last = encode_event(Event("work", "last"))
+        assert await send(path, EVENTS) == ESTABLISHED + last
+
+    run(socket_dir, test, subscribe=subscribe)
+
+
+@pytest.mark.parametrize(
+    ("error", "reply"),
+    [(AdminException("Kind", "text"), b"2\0Kind\0\0text\0"), (Refused("no"), b"")],
+)
+def test_subscription_may_be_refused(
+    socket_dir: Path, error: Exception, reply: bytes
+) -> None:
+    async def subscribe(call: Call) -> AsyncIterator[Event]:
+        if call.dest == "dom0":
+            raise error
+        yield Event("", "never")
+
+    async def test(path: str) -> None:
+        assert await send(path, EVENTS) == reply
+
+    run(socket_dir, test, subscribe=subscribe)
+
+
+def test_exception_after_the_first_event_ends_the_stream(socket_dir: Path) -> None:
+    async def subscribe(_call: Call) -> AsyncIterator[Event]:
+        await asyncio.sleep(0.01)
+        yield Event("work", "one")
+        raise AdminException("Kind", "text")
+
+    async def test(path: str) -> None:
+        received = await send(path, EVENTS)
+        assert received == ESTABLISHED + encode_event(Event("work", "one"))
+
+    run(socket_dir, test, subscribe=subscribe)
+
+
+def test_events_are_refused_where_there_are_none(socket_dir: Path) -> None:
+    async def test(path: str) -> None:
+        assert await send(path, EVENTS) == b""
+
+    run(socket_dir, test)
+
+
+def test_client_that_never_reads_its_events_is_dropped_alone(socket_dir: Path) -> None:
+    hub = Hub()
+
+    async def test(path: str) -> None:
+        reader, writer = await follow(path)
+        with socket.socket(socket.AF_UNIX) as deaf:
+            deaf.connect(path)
+            deaf.sendall(EVENTS)
+            deaf.shutdown(socket.SHUT_WR)
+            while len(hub.queues) < 2:
+                await asyncio.sleep(0.01)
+            sent = 0
+            while len(hub.queues) > 1:
+                hub.announce("flood", text="x" * 1000)
+                sent += 1
+                assert sent < 5000
+                await asyncio.sleep(0)
+            names = await read_names(reader, sent)
+            assert len(names) == sent
+        writer.close()
+
+    run(socket_dir, test, subscribe=hub.subscribe)
+
+
+def test_client_that_left_is_noticed_without_any_event(
+    socket_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_server, "LOOK_SECONDS", 0.02)
+    hub = Hub()
+
+    async def test(path: str) -> None:
+        _reader, staying = await follow(path)
+        _reader, leaving = await follow(path)
+        leaving.close()
+        while len(hub.queues) > 1:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert len(hub.queues) == 1
+        staying.close()
+
+    run(socket_dir, test, subscribe=hub.subscribe)
