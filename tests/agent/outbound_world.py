@@ -28,6 +28,8 @@ SECOND, SECOND6 = "192.168.77.3", "fd77::3"
 DNS = "10.139.1.1"
 PORTS = (22, 53, 80, 443, 1000)
 
+_ROOT = Path(__file__).parents[2]
+
 _PROBE = """
 import errno, socket, struct, sys
 held = None
@@ -145,7 +147,7 @@ class Space:
 
     def _start(self, command: list[str]) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT
         )
         self._stack.callback(_end, process)
         return process

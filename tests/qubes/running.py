@@ -9,6 +9,11 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
+
+
+class Closable(Protocol):
+    def close(self) -> object: ...
 
 
 @contextmanager
@@ -19,8 +24,8 @@ def short_directory() -> Iterator[Path]:
 
 
 @contextmanager
-def in_thread(start: Callable[[], Awaitable[object]]) -> Iterator[None]:
-    """Start something on a loop of another thread; end the loop on leaving."""
+def in_thread(start: Callable[[], Awaitable[Closable]]) -> Iterator[None]:
+    """Start a server on a loop of another thread; close it on leaving."""
     loop = asyncio.new_event_loop()
     ready = threading.Event()
     stop = asyncio.Event()
@@ -28,13 +33,14 @@ def in_thread(start: Callable[[], Awaitable[object]]) -> Iterator[None]:
 
     async def serve() -> None:
         try:
-            await start()
+            server = await start()
         except BaseException as error:
             failures.append(error)
             raise
         finally:
             ready.set()
         await stop.wait()
+        server.close()
 
     def run() -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:

@@ -29,8 +29,8 @@ def take_turn(
 ) -> Iterator[None]:
     """Hold the lock while the body runs; the kernel lets go of it in any case.
 
-    Raise `Unavailable` if it cannot be had within `patience` seconds. A computer
-    without the directory has no other tools that could get in between.
+    Raise `Unavailable` if it cannot be had within `patience` seconds. Where the
+    directory cannot be opened, edits are made all the same, but not in turns.
     """
     fd = _open(directory)
     try:

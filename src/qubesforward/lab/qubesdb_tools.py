@@ -14,7 +14,6 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from qubesforward.errors import ForwardError, MalformedMessage, QubesDBError
 from qubesforward.qubes.paths import QUBESDB_SOCKET, qubesdb_socket
@@ -313,7 +312,7 @@ COMMANDS = frozenset({"read", "write", "rm", "multiread", "list", "watch"})
 def main() -> int:
     """Run the tool that this program is called as."""
     try:
-        return run(Path(sys.argv[0]).name, sys.argv[1:])
+        return run(sys.argv[0].rpartition("/")[2], sys.argv[1:])
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

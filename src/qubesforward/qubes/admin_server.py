@@ -122,8 +122,8 @@ class _Clients:
             _log.exception("a call failed by an error of ours")
         finally:
             self._count -= 1
-            # After an orderly close this does nothing more.
-            writer.transport.abort()
+            if not writer.is_closing():
+                writer.transport.abort()
 
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -142,10 +142,7 @@ class _Clients:
             reply = encode_exception(error.kind, error.text, *error.fields)
         except AdminError as error:
             reply = _encode_error(error)
-        async with asyncio.timeout(WRITE_SECONDS):
-            writer.write(reply)
-            writer.close()
-            await writer.wait_closed()
+        await _finish(writer, reply)
 
     async def _answer(self, call: Call) -> bytes:
         try:
@@ -174,6 +171,17 @@ async def _read_call(reader: asyncio.StreamReader) -> bytes:
         ):
             raise MalformedMessage(f"a header of over {MAX_HEADER} bytes")
     return bytes(untrusted_call)
+
+
+async def _finish(writer: asyncio.StreamWriter, reply: bytes) -> None:
+    writer.write(reply)
+    writer.close()
+    try:
+        async with asyncio.timeout(WRITE_SECONDS):
+            await writer.wait_closed()
+    except TimeoutError:
+        writer.transport.abort()
+        raise
 
 
 class _EventStream:

@@ -132,6 +132,7 @@ class _Connection(asyncio.Protocol):
             self.give_up(str(error))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
         self.give_up(str(exc or self._ended))
         self.closed.set()
 

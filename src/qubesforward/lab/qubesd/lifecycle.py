@@ -33,6 +33,7 @@ from qubesforward.lab.qubesd.machine import Databases, Machine
 from qubesforward.lab.qubesd.qubes import forget_qube
 from qubesforward.lab.qubesd.rules import check_unused
 from qubesforward.lab.qubesd.state import DOM0, Computer, Domain, Phase, Qube
+from qubesforward.qubes.admin_server import AdminException
 
 _log = logging.getLogger(__name__)
 
@@ -81,8 +82,9 @@ class Lifecycle:
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        if isinstance(error, Exception):
-            _log.info("%s: %s", task.get_name(), describe(error))
+        # What a caller asked for wrongly is for the caller alone.
+        if error is not None and not isinstance(error, AdminException):
+            _log.warning("%s: %s", task.get_name(), error)
 
     @contextlib.asynccontextmanager
     async def alone(self, name: str) -> AsyncIterator[Qube]:
