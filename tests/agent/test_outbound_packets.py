@@ -48,8 +48,9 @@ def apply(world: World, store: MemoryStore, names: dict[str, list[str]]) -> None
     async def run() -> None:
         enforcer = OutboundEnforcer(store, world.hop.nft, lookup=names.__getitem__)
         await enforcer.start()
-        if names:
-            await asyncio.sleep(0.2)
+        async with asyncio.timeout(5):
+            while names and "daddr" not in world.hop.run("nft list ruleset"):
+                await asyncio.sleep(0.02)
         await enforcer.aclose()
 
     asyncio.run(run())

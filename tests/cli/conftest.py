@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from qubesforward.cli import qvm_firewall, qvm_forward
+from qubesforward.model.text import format_rule
 from qubesforward.qubes.admin import AdminClient
 from tests.cli.fake_daemon import FakeDaemon, serve
 
@@ -25,6 +26,10 @@ class Ran:
 
 
 Run = Callable[..., Ran]
+
+
+def stored(daemon: FakeDaemon, name: str = "work") -> list[str]:
+    return [format_rule(rule) for rule in daemon.forwards.get(name, [])]
 
 
 @pytest.fixture

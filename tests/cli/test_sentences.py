@@ -194,10 +194,10 @@ def test_names_every_hop_that_is_missing_and_why() -> None:
         step("sys-net", State.PENDING, silent),
         step("sys-firewall", State.REFUSED, "would bypass tunnel tun0"),
         step("sys-net", State.PENDING, silent),
-        step("work"),
+        step("work", State.PENDING, silent),
     )
     assert describe_reason(forward(state=State.REFUSED, reason="x", path=path)) == (
-        f"sys-net: {silent}; sys-firewall: would bypass tunnel tun0"
+        f"sys-net and work: {silent}; sys-firewall: would bypass tunnel tun0"
     )
     assert describe_reason(forward(state=State.PENDING)) == "it is pending"
 

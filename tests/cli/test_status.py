@@ -30,68 +30,48 @@ def encode(*forwards: Any, **more: Any) -> bytes:
     return json.dumps({"qubes": [qube], "hops": []}).encode()
 
 
-def test_reads_all_that_a_full_answer_holds() -> None:
-    step = {
-        "qube": "sys-net",
-        "in": "external",
-        "proto": "tcp",
-        "ports": "443-443",
-        "src": "0.0.0.0/0",
-        "to": "10.137.0.6",
-        "toports": "443-443",
-        "until": None,
-        "state": "pending",
-        "reason": "its agent has not answered yet",
-        "packets": 3,
-        "bytes": 180,
-    }
-    answer = {
-        "qubes": [
-            {
-                "name": "work",
-                "unconfirmed": True,
-                "problem": "broken",
-                "unreadable": ["why"],
-                "forwards": [
-                    forward(
-                        dial=["192.168.1.10"],
-                        listening=False,
-                        packets=3,
-                        bytes=180,
-                        path=[step],
-                        **{"from": "default-dvm"},
-                    )
-                ],
-            }
-        ],
-        "hops": [
-            {
-                "name": "sys-net",
-                "state": "silent",
-                "reason": "r",
-                "outside": ["192.168.1.10"],
-            }
-        ],
-    }
-    status = decode_status(json.dumps(answer).encode())
-    qube = status.find_qube("work")
-    assert (qube.unconfirmed, qube.problem, qube.unreadable) == (
-        True,
-        "broken",
-        ("why",),
-    )
-    read = qube.forwards[0]
+STEP = {
+    "qube": "sys-net",
+    "in": "external",
+    "proto": "tcp",
+    "ports": "443-443",
+    "src": "0.0.0.0/0",
+    "to": "10.137.0.6",
+    "toports": "443-443",
+    "until": None,
+    "state": "pending",
+    "reason": "its agent has not answered yet",
+    "packets": 3,
+    "bytes": 180,
+}
+SILENT = {"name": "sys-net", "state": "silent", "reason": "", "outside": ["10.0.0.1"]}
+
+
+def test_reads_what_is_said_of_a_qube() -> None:
+    data = encode(unconfirmed=True, problem="broken", unreadable=["why"])
+    qube = decode_status(data).find_qube("work")
+    assert (qube.unconfirmed, qube.problem) == (True, "broken")
+    assert qube.unreadable == ("why",)
+
+
+def test_reads_what_is_said_of_a_forward() -> None:
+    told = forward(dial=["10.0.0.1"], listening=False, packets=3, bytes=180)
+    told |= {"from": "default-dvm", "path": [STEP]}
+    read = decode_status(encode(told)).find_qube("work").forwards[0]
     assert (read.state, read.owner, read.dial) == (
         State.ACTIVE,
         "default-dvm",
-        ("192.168.1.10",),
+        ("10.0.0.1",),
     )
     assert (read.listening, read.packets, read.bytes) == (False, 3, 180)
     assert read.rule.srcports.first == 443
-    assert read.path[0].state is State.PENDING
-    assert read.path[0].entrance == "external"
-    assert status.hops[0].state is HopState.SILENT
-    assert status.hops[0].outside == ("192.168.1.10",)
+    assert (read.path[0].state, read.path[0].packets) == (State.PENDING, 3)
+    assert (read.path[0].entrance, read.path[0].to) == ("external", "10.137.0.6")
+
+
+def test_reads_what_is_said_of_a_hop() -> None:
+    hop = decode_status(json.dumps({"hops": [SILENT]}).encode()).hops[0]
+    assert (hop.state, hop.outside) == (HopState.SILENT, ("10.0.0.1",))
 
 
 def test_what_is_absent_or_null_is_empty() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from qubesforward.daemon.main import Daemon
 from qubesforward.lab.qubesdb_server import QubesDBServer
 from qubesforward.qubes.admin_async import AsyncAdminClient
-from qubesforward.qubes.admin_server import AdminException, serve_admin
+from qubesforward.qubes.admin_server import AdminException, Refused, serve_admin
 from qubesforward.qubes.admin_wire import Call, Event, Property, encode_properties
 from qubesforward.qubes.qubesdb import QubesDB
 
@@ -137,7 +137,9 @@ class World:
             raise AdminException("QubesVMNotFoundError", "no such qube: %s", call.dest)
         if call.method == "admin.vm.property.GetAll":
             return self._properties(call.dest)
-        return b"1"
+        if call.method == "admin.vm.feature.CheckWithTemplate":
+            return b"1"
+        raise Refused(call.method)
 
     def _line(self, name: str) -> str:
         if name not in self.qubes:

@@ -251,10 +251,11 @@ class TestGuarantees:
 def test_entries_tell_a_hop_no_names(lab: Lab) -> None:
     rule = f"{EXTERNAL} srcports=443 comment=secret-server"
     with forwarded(lab, "work", rule):
-        shown = dom0(
-            lab, "qubesdb-list", "-fr", "/qubes-forward/", "-d", "sys-firewall"
-        ).stdout
-        assert "in=uplink" in shown
+        at = ("-fr", "/qubes-forward/", "-d", "sys-firewall")
+        listed = dom0(lab, "qubesdb-list", *at).stdout.splitlines()
+        assert len(listed) == 4  # both protocols in both families
+        shown = dom0(lab, "qubesdb-multiread", *at).stdout
+        assert shown.count("in=uplink") == 4
         for secret in ("work", "secret", "personal"):
             assert secret not in shown
 

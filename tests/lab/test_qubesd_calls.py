@@ -237,8 +237,8 @@ def test_call_that_breaks_the_contract_gets_no_answer(
 
 def test_percent_sign_in_a_name_survives_the_clients_formatting(tmp_path: Path) -> None:
     async def test(world: World) -> None:
-        with pytest.raises(AdminError, match="'%s%d'"):
-            await world.call("admin.vm.property.Get", "work", "%s%d")
+        with pytest.raises(AdminError, match="'%s%%d'"):
+            await world.call("admin.vm.property.Get", "work", "%s%%d")
 
     in_world(tmp_path, test)
 

@@ -112,6 +112,20 @@ def test_daemon_that_cannot_start_is_said(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_daemon_that_nobody_wrote_down_is_ended(tmp_path: Path) -> None:
+    paths = make_paths(tmp_path)
+
+    async def run() -> None:
+        lost = await QubesDBs(paths).start("work")
+        databases = QubesDBs(paths)
+        pid = await databases.start("work")
+        assert not Path(f"/proc/{lost}").exists()
+        await databases.stop("work", 0)
+        assert not Path(f"/proc/{pid}").exists()
+
+    asyncio.run(run())
+
+
 def test_process_that_is_another_program_is_let_be() -> None:
     bystander = subprocess.Popen(["sleep", "60"])
     try:

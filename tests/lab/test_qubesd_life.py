@@ -109,7 +109,7 @@ def test_start_that_cannot_be_linked_fails(tmp_path: Path) -> None:
 def test_caller_that_goes_away_does_not_stop_a_start(tmp_path: Path) -> None:
     async def test(world: World) -> None:
         world.machine.seconds["create work"] = 0.2
-        task = asyncio.create_task(world.call("admin.vm.Start", "work"))
+        task = asyncio.create_task(world.service.lifecycle.start("work"))
         await _until_state(world, "work", "Transient")
         task.cancel()
         await _until_state(world, "work", "Running")
@@ -342,5 +342,32 @@ def test_named_disposable_stays(tmp_path: Path) -> None:
         await world.call("admin.vm.Kill", "sys-web")
         assert await world.state("sys-web") == "Halted"
         assert (await world.read("sys-web", "ip")).startswith("10.138.")
+
+    in_world(tmp_path, test)
+
+
+def test_shutdown_that_fails_leaves_the_qube_running(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.call("admin.vm.Start", "work")
+        world.machine.failing.add("shutdown work")
+        with pytest.raises(AdminError, match="refused to shutdown work"):
+            await world.call("admin.vm.Shutdown", "work", "wait")
+        assert await world.state("work") == "Running"
+        assert "work" in world.machine.links
+
+    in_world(tmp_path, test)
+
+
+def test_next_qube_of_a_name_does_not_become_a_netvm_unasked(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.set("default-dvm", "provides_network", "True")
+        name = await world.call("admin.vm.CreateDisposable", "default-dvm")
+        await world.set("vault", "netvm", name)
+        await world.call("admin.vm.Start", name)
+        await world.call("admin.vm.Kill", name)
+        words = ("dom0", "", f"name={name} label=red")
+        await world.call("admin.vm.Create.AppVM", *words)
+        await world.set(name, "provides_network", "True")
+        assert await world.read("vault", "netvm") == ""
 
     in_world(tmp_path, test)

@@ -27,7 +27,7 @@ from qubesforward.agent.flow_wire import (
 )
 from qubesforward.agent.netlink import NETLINK_NETFILTER, NetlinkSocket
 from qubesforward.nft.elements_wire import Element
-from qubesforward.nft.layout import FAMILIES, SELF, TAG, TAG_MASK
+from qubesforward.nft.layout import SELF, TAG, TAG_MASK
 
 SEVERED_FOR = 600
 """Seconds; see the layout."""
@@ -74,10 +74,9 @@ class Conntrack:
         self._socket.tell_all(DELETE_FLOW, map(encode_flow_deletion, flows))
 
     def _list(self, mark: int, mask: int) -> Iterable[TrackedFlow]:
-        for family in FAMILIES:
-            request = encode_flow_request(family, mark, mask)
-            for answer in self._socket.dump(GET_FLOWS, request, "connections"):
-                yield decode_flow(answer)
+        request = encode_flow_request(mark, mask)
+        for answer in self._socket.dump(GET_FLOWS, request, "connections"):
+            yield decode_flow(answer)
 
 
 def severed_element(flow: TrackedFlow, now: float) -> Element:

@@ -64,10 +64,10 @@ class TrackedFlow:
     handle: bytes
 
 
-def encode_flow_request(family: int, mark: int, mask: int) -> bytes:
-    """Encode a request for the connections (of IP version 4 or 6) with such a mark."""
+def encode_flow_request(mark: int, mask: int) -> bytes:
+    """Encode a request for the connections, of both families, with such a mark."""
     return encode_nfnetlink(
-        2 if family == 4 else 10,
+        0,
         encode_attribute(_MARK, struct.pack(">I", mark)),
         encode_attribute(_MARK_MASK, struct.pack(">I", mask)),
     )

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 
 import nftables
 
@@ -32,7 +33,7 @@ from qubesforward.nft.elements_wire import (
     encode_get,
     encode_nfnetlink,
 )
-from qubesforward.nft.forwards import Change, Place, place
+from qubesforward.nft.forwards import Place, place
 from qubesforward.nft.layout import CUSTOM_TABLE, MARKER, SHAPES, TABLE
 from qubesforward.nft.readback import (
     GETCHAIN,
@@ -58,7 +59,12 @@ _NFNLGRP_NFTABLES = 7
 _TRIES = 10
 """How often a set is read until two readings agree."""
 
-_WATCHED_TABLES = frozenset({TABLE, CUSTOM_TABLE})
+
+class Upset(Enum):
+    """What somebody else may have changed."""
+
+    TABLE = "our table"
+    CUSTOM = "the chains of Qubes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +78,11 @@ class PresentTable:
 class Kernel:
     """nftables of the network namespace that this object was made in.
 
-    `upset` is called when somebody else changed what is of interest to us; it may be
+    `upset` is called when somebody else may have changed what concerns us; it may be
     called too often, and from within a method that changes something.
     """
 
-    def __init__(self, upset: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, upset: Callable[[Upset], None] = lambda _what: None) -> None:
         self._nft = nftables.Nftables()
         self._socket = NetlinkSocket(NETLINK_NETFILTER)
         self._listener = NetlinkListener(NETLINK_NETFILTER, [_NFNLGRP_NFTABLES])
@@ -96,12 +102,18 @@ class Kernel:
         """Read what others changed; call `upset` if it may concern us."""
         notices = self._listener.take()
         self._generation = self._read_generation()
-        if notices is None or any(
-            notice.kind != NEWGEN
-            and decode_table_name(notice.payload) in _WATCHED_TABLES
+        if notices is None:
+            self._upset(Upset.TABLE)
+            return
+        tables = {
+            decode_table_name(notice.payload)
             for notice in notices
-        ):
-            self._upset()
+            if notice.kind != NEWGEN
+        }
+        if TABLE in tables:
+            self._upset(Upset.TABLE)
+        if CUSTOM_TABLE in tables:
+            self._upset(Upset.CUSTOM)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -109,6 +121,7 @@ class Kernel:
 
         Our own are not listened to: ten thousand elements would be as many notices.
         """
+        self.take_notices()
         self._listener.pause()
         try:
             yield
@@ -116,7 +129,7 @@ class Kernel:
             self._listener.resume()
             generation = self._read_generation()
             if generation - self._generation > 1:
-                self._upset()
+                self._upset(Upset.TABLE)
             self._generation = generation
 
     def run_nft(self, commands: str) -> None:
@@ -126,16 +139,29 @@ class Kernel:
         if status != 0:
             raise ApplyError(f"nft: {problem.strip().partition(chr(10))[0]}")
 
-    def apply(self, change: Change, now: float) -> None:
-        """Change elements of our table as one transaction, or raise `NetlinkError`."""
-        if not change:
+    def change(
+        self,
+        removed: Iterable[Element],
+        added: Iterable[Element],
+        now: float,
+        *,
+        exclusive: bool = True,
+    ) -> None:
+        """Change elements of our table as one transaction, or raise `NetlinkError`.
+
+        With `exclusive` it is an error that an element to add is there.
+        """
+        batch, last = encode_batch(TABLE, removed, added, now, exclusive=exclusive)
+        if last == 0:
             return
-        batch, last = encode_batch(TABLE, change.removed, change.added, now)
         with self._changing():
             self._socket.send_batch(batch, last)
 
     def read_elements(self, now: float) -> dict[Place, Element]:
-        """Return all elements that are wanted or not, but not those from packets."""
+        """Return all elements of our table that do not come from packets.
+
+        Sets that are missing, as in an older layout, have none.
+        """
         found: dict[Place, Element] = {}
         for name, shape in SHAPES.items():
             if "dynamic" not in shape.flags:
@@ -152,7 +178,7 @@ class Kernel:
         request = encode_dump(TABLE, name)
         before: dict[Place, Element] | None = None
         for _ in range(_TRIES):
-            answers = self._socket.dump(GETSETELEM, request, f"set {name}")
+            answers = self._dump_if_there(GETSETELEM, request, f"set {name}")
             found = {
                 place(element): element
                 for answer in answers
@@ -201,6 +227,14 @@ class Kernel:
     def _has_chain(self, family: int, table: str, chain: str) -> bool:
         payload = encode_nfnetlink(family, encode_chain_name(table, chain))
         return self._ask_if_there(GETCHAIN, payload) is not None
+
+    def _dump_if_there(self, kind: int, payload: bytes, what: str) -> list[bytes]:
+        try:
+            return self._socket.dump(kind, payload, what)
+        except NetlinkError as error:
+            if error.errno == errno.ENOENT:
+                return []
+            raise
 
     def _ask_if_there(self, kind: int, payload: bytes) -> bytes | None:
         try:

@@ -84,7 +84,7 @@ def encode_addresses_request() -> bytes:
 
 
 def encode_route_request(to: Address) -> bytes:
-    """Encode the payload of a question: which way would a packet to there take?"""
+    """Encode the payload that asks which way a packet to there would take."""
     family = AF_INET if to.version == 4 else AF_INET6
     header = _RTMSG.pack(family, to.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
     return header + encode_attribute(_DST, to.packed)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from qubesforward.cli.console import Console
 from qubesforward.cli.exits import DONE
 from qubesforward.cli.firewall import COMPUTER, Firewall
-from qubesforward.cli.sentences import format_outer, join_words, unique
+from qubesforward.cli.sentences import format_outer, join_words, name_some, unique
 from qubesforward.cli.spec import PortSpec
 from qubesforward.cli.status import QubeStatus, Status
 from qubesforward.cli.waiting import find_silent, wait_until
@@ -145,4 +145,4 @@ def _describe_closed(qube: str, rules: Sequence[ForwardRule]) -> str:
     ports = unique(format_outer(rule) for rule in rules)
     if len(ports) == 1 and len(rules[0].srcports) == 1:
         return f"Port {ports[0]} no longer leads to {qube}."
-    return f"Ports {join_words(ports)} no longer lead to {qube}."
+    return f"Ports {name_some(ports)} no longer lead to {qube}."

@@ -131,8 +131,8 @@ def _join_lines(lines: Sequence[str]) -> str:
 
 
 def _split_lines(data: bytes) -> list[str]:
-    try:
-        text = data.decode("ascii")
-    except UnicodeDecodeError:
-        raise MalformedMessage("the rules of the answer are not ASCII") from None
-    return [line for line in text.split("\n") if line]
+    lines = data.decode("ascii", "replace").split("\n")
+    # Rules are printable ASCII, which also keeps terminals safe from what is listed.
+    if not all(line.isascii() and line.isprintable() for line in lines):
+        raise MalformedMessage("the rules of the answer are not printable ASCII")
+    return [line for line in lines if line]

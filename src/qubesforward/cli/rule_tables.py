@@ -17,6 +17,7 @@ from qubesforward.cli.sentences import (
     format_outer,
     format_protos,
     format_source,
+    name_some,
     unique,
 )
 from qubesforward.cli.status import (
@@ -194,14 +195,16 @@ def _format_until(rule: ForwardRule, now: int) -> str:
 
 
 def format_reasons(qube: QubeStatus, screen: Screen) -> str:
-    """Tell, a line each, why forwards are not active and rules cannot be used."""
-    lines = [
-        f"{qube.name} {format_outer(forward.rule)}: {forward.state}"
-        f" ({describe_reason(forward)})"
-        for forward in qube.forwards
-        if forward.state is not State.ACTIVE
-    ]
-    return "".join(format_paragraph(line, screen) for line in unique(lines))
+    """Tell why forwards are not active, a line for each state and reason."""
+    ports: dict[str, list[str]] = {}
+    for forward in qube.forwards:
+        if forward.state is not State.ACTIVE:
+            why = f"{forward.state} ({describe_reason(forward)})"
+            ports.setdefault(why, []).append(format_outer(forward.rule))
+    return "".join(
+        format_paragraph(f"{qube.name} {name_some(unique(found))}: {why}", screen)
+        for why, found in ports.items()
+    )
 
 
 def format_problems(qube: QubeStatus, screen: Screen) -> str:

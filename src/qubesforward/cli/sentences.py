@@ -18,6 +18,8 @@ from qubesforward.model.rule import REBOOT, ForwardRule, ForwardType, Reach
 
 _COMING = (State.ACTIVE, State.PENDING)
 
+_MOST_NAMED = 6
+
 _MOST_ADDRESSES = 4
 """A hop with more addresses than this gets the others counted, not listed."""
 
@@ -49,6 +51,13 @@ def join_words(words: Sequence[str], last: str = "and") -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def name_some(words: Sequence[str]) -> str:
+    """Write words like `join_words`, the later ones of many only counted."""
+    if len(words) <= _MOST_NAMED:
+        return join_words(words)
+    return join_words([*words[:_MOST_NAMED], f"{len(words) - _MOST_NAMED} more"])
 
 
 def describe_service(rule: ForwardRule, qube: str) -> str:
@@ -195,12 +204,12 @@ def unique(words: Iterable[str]) -> list[str]:
 
 def describe_reason(forward: ForwardStatus) -> str:
     """Say why a forward is not active: every hop that stands in its way."""
-    missing = unique(
-        f"{step.qube}: {step.reason}"
-        for step in forward.path
-        if step.state is not State.ACTIVE and step.reason
-    )
-    return "; ".join(missing) or forward.reason or f"it is {forward.state}"
+    missing: dict[str, list[str]] = {}
+    for step in forward.path:
+        if step.state is not State.ACTIVE and step.reason:
+            missing.setdefault(step.reason, []).append(step.qube)
+    told = [f"{join_words(unique(hops))}: {why}" for why, hops in missing.items()]
+    return "; ".join(told) or forward.reason or f"it is {forward.state}"
 
 
 def describe_traffic(packets: int, size: int) -> str:

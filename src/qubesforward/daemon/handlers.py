@@ -240,6 +240,12 @@ class Handlers:
 
     def _hop_fields(self, plan: Plan) -> list[Fields]:
         names = {step.qube for outcome in plan.outcomes for step in outcome.steps}
+        # Whoever closed a forward must still see the hop that has not shut it.
+        names |= {
+            name
+            for name, hop in self._hops.open.items()
+            if hop.generation and not _answers(hop)
+        }
         snapshot = self._topology.snapshot
         return [describe_hop(n, snapshot, self._hops.open) for n in sorted(names)]
 

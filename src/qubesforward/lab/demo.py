@@ -137,7 +137,7 @@ def _open_and_close(tour: Tour) -> None:
     tour.run("dom0", "qvm-forward")
     status = tour.run("dom0", "qvm-firewall", "work", "status")
     tour.check("every hop has acknowledged", "active" in status.stdout)
-    tour.run("dom0", "qubesdb-list", "-fr", "/qubes-forward/", "-d", "sys-firewall")
+    tour.run("dom0", "qubesdb-multiread", "-d", "sys-firewall", "/qubes-forward/")
 
     tour.say("5. Another netvm: the path follows by itself")
     tour.run("dom0", "qvm-prefs", "work", "netvm", "sys-net")

@@ -41,7 +41,7 @@ def check_kernel() -> None:
     """Raise `LabError` that names what this kernel cannot do; changes nothing."""
     for kind, words in _KINDS_NEEDED.items():
         try:
-            run_ip([f"link add probe {words}", "link del probe"])
+            run_ip([f"link add dev probe {words}", "link del dev probe"])
         except LabError as error:
             raise LabError(
                 f"this kernel makes no {kind} interfaces: try `modprobe {kind}` as"
@@ -58,12 +58,12 @@ def check_kernel() -> None:
 
 def build_switches(networks: Sequence[NetworkSpec]) -> None:
     """Make a bridge per outside network, in this process's network namespace."""
-    lines = ["link set lo up"]
+    lines = ["link set dev lo up"]
     for network in networks:
         bridge = _bridge_of(network.name)
         # Snooping would hold back neighbour discovery until it has learned.
-        lines.append(f"link add {bridge} type bridge stp_state 0 mcast_snooping 0")
-        lines.append(f"link set {bridge} addrgenmode none up")
+        lines.append(f"link add dev {bridge} type bridge stp_state 0 mcast_snooping 0")
+        lines.append(f"link set dev {bridge} addrgenmode none up")
     run_ip(lines)
 
 
@@ -75,14 +75,17 @@ def plug_card(card: CardSpec, port: str, pid: int) -> None:
     """Plug a card of a domain into its network; `port` is the plug's other end."""
     run_ip(
         [
-            f"link add {port} type veth peer name {card.name} netns {pid}",
-            f"link set {port} addrgenmode none master {_bridge_of(card.network)} up",
+            f"link add dev {port} type veth peer name {card.name} netns {pid}",
+            f"link set dev {port} addrgenmode none master {_bridge_of(card.network)} up",
         ]
     )
     lines = [f"addr add {card.ip} dev {card.name}"]
     lines.append(f"addr add {card.ip6} dev {card.name} nodad")
-    lines += [f"addr add {address} dev {card.name}" for address in card.also]
-    lines.append(f"link set {card.name} up")
+    for address in card.also:
+        # Deprecated: answers without a will of their own leave by the main one.
+        deprecated = "nodad preferred_lft 0" if address.version == 6 else ""
+        lines.append(f"addr add {address} dev {card.name} {deprecated}")
+    lines.append(f"link set dev {card.name} up")
     if card.gateway:
         lines.append(f"route add 0.0.0.0/0 via {card.gateway} dev {card.name}")
     if card.gateway6:
@@ -93,7 +96,7 @@ def plug_card(card: CardSpec, port: str, pid: int) -> None:
 def unplug(port: str) -> None:
     """Pull a card out; no error if it is gone with its namespace already."""
     with suppress(LabError):
-        run_ip([f"link del {port}"])
+        run_ip([f"link del dev {port}"])
 
 
 def add_routes(host: HostSpec, pid: int) -> None:
@@ -101,15 +104,15 @@ def add_routes(host: HostSpec, pid: int) -> None:
     run_ip([f"route add {route.to} via {route.via}" for route in host.routes], pid)
 
 
-def build_tunnel(tunnel: TunnelSpec, host_address: str, pid: int) -> None:
+def build_tunnel(tunnel: TunnelSpec, pid: int) -> None:
     """Make a qube's end of its tunnel, and its default routes through it."""
     name = tunnel.name
     run_ip(
         [
-            _tunnel_command(tunnel, name, f"remote {host_address}"),
+            _tunnel_command(tunnel, name, f"remote {tunnel.address}"),
             f"addr add {tunnel.ip} dev {name}",
             f"addr add {tunnel.ip6} dev {name} nodad",
-            f"link set {name} up",
+            f"link set dev {name} up",
             f"route add 0.0.0.0/0 via {tunnel.peer} dev {name}",
             f"route add ::/0 via {tunnel.peer6} dev {name}",
         ],
@@ -122,10 +125,10 @@ def build_tunnel_peer(tunnel: TunnelSpec, name: str, pid: int) -> None:
     prefix, prefix6 = tunnel.ip.network.prefixlen, tunnel.ip6.network.prefixlen
     run_ip(
         [
-            _tunnel_command(tunnel, name, "learning"),
+            _tunnel_command(tunnel, name, f"local {tunnel.address} learning"),
             f"addr add {tunnel.peer}/{prefix} dev {name}",
             f"addr add {tunnel.peer6}/{prefix6} dev {name} nodad",
-            f"link set {name} up",
+            f"link set dev {name} up",
         ],
         pid,
     )
@@ -136,7 +139,24 @@ def _tunnel_command(tunnel: TunnelSpec, name: str, words: str) -> str:
     # packets answers to each other for the NAT on the way.
     port = tunnel.port
     ports = f"srcport {port} {port + 1} dstport {port}"
-    return f"link add {name} type vxlan id {port} {ports} {words}"
+    return f"link add dev {name} type vxlan id {port} {ports} {words}"
+
+
+def check_link(link: Link) -> None:
+    """Raise `LabError` for what is no address of the family that it should be."""
+    for text, version in (
+        (link.ip, 4),
+        (link.gateway, 4),
+        (link.ip6, 6),
+        (link.gateway6, 6),
+        *((server, 4) for server in link.dns),
+    ):
+        try:
+            wrong = text is not None and ip_address(text).version != version
+        except ValueError:
+            wrong = True
+        if wrong:
+            raise LabError(f"{link.frontend}: {text!a} is no IPv{version} address")
 
 
 def attach_link(link: Link, vif: str, ends: tuple[int, int], far: str | None) -> None:
@@ -148,13 +168,13 @@ def attach_link(link: Link, vif: str, ends: tuple[int, int], far: str | None) ->
     backend, frontend = ends
     run_ip(
         [
-            f"link add {vif} netns {backend} group {DOWNLINK_GROUP} address {VIF_MAC}"
+            f"link add dev {vif} netns {backend} group {DOWNLINK_GROUP} address {VIF_MAC}"
             f" type veth peer name eth0 netns {frontend} group {UPLINK_GROUP}"
             f" address {QUBE_MAC}"
         ]
     )
     _guard_vif(link, vif, backend)
-    lines = [f"addr add {link.gateway}/32 dev {vif}", f"link set {vif} up"]
+    lines = [f"addr add {link.gateway}/32 dev {vif}", f"link set dev {vif} up"]
     lines.append(f"route add {link.ip}/32 dev {vif}")
     if link.ip6:
         lines.append(f"route add {link.ip6}/128 dev {vif}")
@@ -165,7 +185,7 @@ def attach_link(link: Link, vif: str, ends: tuple[int, int], far: str | None) ->
     lines = [f"addr add {link.ip}/32 dev eth0"]
     if link.ip6:
         lines.append(f"addr add {link.ip6}/128 dev eth0 nodad")
-    lines.append("link set eth0 up")
+    lines.append("link set dev eth0 up")
     lines.append(f"route add {link.gateway}/32 dev eth0")
     lines.append(f"route add {target} via {link.gateway} dev eth0 onlink")
     if link.ip6 and link.gateway6:
@@ -180,12 +200,12 @@ def detach_link(link: Link, vif: str, ends: tuple[int, int]) -> None:
     backend, frontend = ends
     if backend:
         with suppress(LabError):
-            run_ip([f"link del {vif}"], backend)
+            run_ip([f"link del dev {vif}"], backend)
         _unguard_vif(link, vif, backend)
     elif frontend:
         # The netvm's namespace is gone, or will be soon, with its end of the pair.
         with suppress(LabError):
-            run_ip(["link del eth0"], frontend)
+            run_ip(["link del dev eth0"], frontend)
 
 
 def set_dns_relay(address: str, servers: Sequence[str], pid: int) -> None:

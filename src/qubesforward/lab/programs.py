@@ -24,6 +24,7 @@ _QVM_VERBS = (
 
 DOM0_PROGRAMS = {
     "qubesd": "qubesforward.lab.qubesd.main:main",
+    "qubesd-query": "qubesforward.lab.qubesd_query:main",
     "qubes-forwardd": "qubesforward.daemon.main:main",
     "qvm-firewall": "qubesforward.cli.qvm_firewall:main",
     "qvm-forward": "qubesforward.cli.qvm_forward:main",

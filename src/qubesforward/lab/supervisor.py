@@ -192,22 +192,23 @@ class Supervisor:
             return
         if domain.spec.routes and (server := self._find_resolver(qube)):
             network.set_dns_relay(server, VIRTUAL_DNS, domain.pid)
-        if qube.tunnel and (far := self.topology.far_end(qube)):
-            network.build_tunnel(qube.tunnel, far, domain.pid)
+        if qube.tunnel:
+            network.build_tunnel(qube.tunnel, domain.pid)
         if qube.card:
             self._plug(domain, qube.card)
 
     async def attach(self, link: Link) -> None:
         """See `Hypervisor.attach`."""
+        network.check_link(link)
         backend, frontend = self._qube(link.backend), self._qube(link.frontend)
         if link.frontend in self._links:
             raise LabError(f"{link.frontend}: has a link already; detach it first")
         attached = AttachedLink(link, f"vif{frontend.xid}.0", backend, frontend)
         qube = self.topology.qube(link.frontend)
-        far = self.topology.far_end(qube)
+        far = str(qube.tunnel.address) if qube and qube.tunnel else None
         try:
             network.attach_link(link, attached.vif, attached.ends, far)
-        except LabError:
+        except (LabError, OSError):
             network.detach_link(link, attached.vif, attached.ends)
             raise
         self._links[link.frontend] = attached

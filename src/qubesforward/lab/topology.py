@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import (
+    IPv4Address,
     IPv4Interface,
     IPv6Interface,
     ip_address,
@@ -57,11 +58,13 @@ class CardSpec:
 class TunnelSpec:
     """A VPN tunnel from a qube to a host, over UDP with `port` on both ends.
 
-    `ip`/`ip6` are the qube's, `peer`/`peer6` the host's, inside the tunnel.
+    `address` is the host's outside it: the only one that the qube does not reach
+    through the tunnel. `ip`/`ip6` are the qube's, `peer`/`peer6` the host's, inside the tunnel.
     """
 
     name: str
     host: str
+    address: IPv4Address
     port: int
     ip: IPv4Interface
     ip6: IPv6Interface
@@ -150,13 +153,6 @@ class Topology:
     def host(self, name: str) -> HostSpec | None:
         """Return the outside host of this name, if any."""
         return next((host for host in self.hosts if host.name == name), None)
-
-    def far_end(self, qube: QubeSpec | None) -> str | None:
-        """Return the host address that a qube's tunnel goes to, if it has one."""
-        if qube is None or qube.tunnel is None:
-            return None
-        host = self.host(qube.tunnel.host)
-        return str(host.cards[0].ip.ip) if host else None
 
 
 def load_topology(path: Path | str = DEFAULT_TOPOLOGY) -> Topology:
@@ -261,6 +257,7 @@ def _parse_tunnel(table: Table) -> TunnelSpec:
     tunnel = TunnelSpec(
         name=table.interface("name", "tun0"),
         host=table.text("host"),
+        address=table.read("address", ip_address, version=4),
         port=table.number("port", 1, 65534),
         ip=table.read("ip", ip_interface, version=4),
         ip6=table.read("ip6", ip_interface, version=6),
@@ -313,10 +310,11 @@ def _check_qube(topology: Topology, qube: QubeSpec) -> None:
         raise LabError(f"{where}.template: no [qubes.{qube.template}]")
     if qube.tunnel is not None:
         host = topology.host(qube.tunnel.host)
-        if host is None or not host.cards:
-            raise LabError(
-                f"{where}.tunnel.host: no [hosts.{qube.tunnel.host}] with a card"
-            )
+        if host is None:
+            raise LabError(f"{where}.tunnel.host: no [hosts.{qube.tunnel.host}]")
+        cards = host.cards
+        if not any(qube.tunnel.address in (card.ip.ip, *card.also) for card in cards):
+            raise LabError(f"{where}.tunnel.address: not one of {host.name}'s")
     above, seen = qube, {qube.name}
     while above.netvm is not None:
         netvm = topology.qube(above.netvm)

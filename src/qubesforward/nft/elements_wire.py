@@ -10,10 +10,8 @@ bytes that the kernel compares. Layouts: linux/netfilter/nf_tables.h.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cache
-from itertools import groupby
-from operator import attrgetter
 from typing import NamedTuple
 
 from qubesforward.errors import MalformedMessage
@@ -114,21 +112,24 @@ def encode_get(table: str, element: Element) -> bytes:
 
 
 def encode_batch(
-    table: str, removed: Iterable[Element], added: Iterable[Element], now: float
+    table: str,
+    removed: Iterable[Element],
+    added: Iterable[Element],
+    now: float,
+    *,
+    exclusive: bool = True,
 ) -> tuple[bytes, int]:
     """Encode one transaction that takes elements away and then puts others in.
 
     Returns it with the sequence number of the message that the kernel confirms when
-    all of it is done. An element that is to be changed is removed and added.
+    all of it is done. An element that is to be changed is removed and added;
+    `exclusive` makes it an error to add what is there.
     """
-    messages: list[tuple[int, int, bytes]] = [
+    adding = NLM_F_REQUEST | NLM_F_CREATE | (NLM_F_EXCL if exclusive else 0)
+    messages = [
         (DELSETELEM, NLM_F_REQUEST, payload)
         for payload in _encode_lists(table, removed, None)
-    ]
-    messages += [
-        (NEWSETELEM, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL, payload)
-        for payload in _encode_lists(table, added, now)
-    ]
+    ] + [(NEWSETELEM, adding, payload) for payload in _encode_lists(table, added, now)]
     last = len(messages)
     frame = struct.pack(">BBH", 0, 0, NFNL_SUBSYS_NFTABLES)
     parts = [encode_message(_BATCH_BEGIN, NLM_F_REQUEST, 0, frame)]
@@ -142,28 +143,23 @@ def encode_batch(
 def _encode_lists(
     table: str, elements: Iterable[Element], now: float | None
 ) -> Iterator[bytes]:
-    by_set = groupby(sorted(elements, key=attrgetter("set")), attrgetter("set"))
-    for name, members in by_set:
-        start = encode_dump(table, name)
-        encoded = (
-            _encode_element(one, b"" if now is None else _encode_rest(one, now))
-            for one in members
-        )
-        for chunk in _chunks(encoded):
-            yield start + encode_nested(_ELEMENTS, *chunk)
+    """Give the payloads of messages, each with elements of one set."""
+    # Each element becomes bytes at once: tens of thousands would take much memory.
+    open_lists: dict[str, bytearray] = {}
+    for element in elements:
+        rest = b"" if now is None else _encode_rest(element, now)
+        encoded = _encode_element(element, rest)
+        listed = open_lists.setdefault(element.set, bytearray())
+        if len(listed) + len(encoded) > _LONGEST_LIST:
+            yield _encode_list(table, element.set, listed)
+            listed.clear()
+        listed += encoded
+    for name, listed in open_lists.items():
+        yield _encode_list(table, name, listed)
 
 
-def _chunks(encoded: Iterable[bytes]) -> Iterator[Sequence[bytes]]:
-    chunk: list[bytes] = []
-    size = 0
-    for one in encoded:
-        if size + len(one) > _LONGEST_LIST:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(one)
-        size += len(one)
-    if chunk:
-        yield chunk
+def _encode_list(table: str, set_name: str, elements: bytearray) -> bytes:
+    return encode_dump(table, set_name) + encode_nested(_ELEMENTS, bytes(elements))
 
 
 @cache

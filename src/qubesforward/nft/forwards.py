@@ -128,8 +128,10 @@ class Change:
     removed: list[Element] = field(default_factory=list)
     added: list[Element] = field(default_factory=list)
 
-    def __bool__(self) -> bool:
-        return bool(self.removed or self.added)
+
+def is_over(element: Element, now: float) -> bool:
+    """Whether the element's time is over."""
+    return element.until is not None and element.until <= now
 
 
 def diff_elements(
@@ -143,7 +145,7 @@ def diff_elements(
     change = Change()
     rest = dict(present)
     for element in wanted:
-        if element.until is not None and element.until <= now:
+        if is_over(element, now):
             continue
         old = rest.pop(place(element), None)
         if old is None:
@@ -157,8 +159,7 @@ def diff_elements(
 
 
 def _remove(old: Element, change: Change, now: float) -> None:
-    is_over = old.until is not None and old.until <= now
-    if not is_over and old.set not in _KEPT_BY_KERNEL:
+    if not is_over(old, now) and old.set not in _KEPT_BY_KERNEL:
         change.removed.append(old)
 
 

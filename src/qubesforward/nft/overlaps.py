@@ -17,13 +17,16 @@ from qubesforward.nft.forwards import mark_of
 _Key = tuple[str, str, int]
 """Entrance, protocol, family."""
 
+_Claim = tuple[str, Entry]
+"""An ID and its entry."""
+
 _BUCKET = 256
 """Ports to a bucket: of ranges, only those in the same buckets are compared."""
 
 
 @dataclass(slots=True)
 class _Space:
-    single: dict[int, dict[str, Entry]] = field(default_factory=dict)
+    single: dict[int, tuple[_Claim, ...]] = field(default_factory=dict)
     ranges: dict[int, dict[str, Entry]] = field(default_factory=dict)
 
     def near(self, entry: Entry) -> Iterator[str]:
@@ -35,9 +38,29 @@ class _Space:
         numbers = range(ports.first, ports.last + 1)
         few = numbers if len(ports) <= len(self.single) else list(self.single)
         for number in few:
-            for entry_id, other in self.single.get(number, {}).items():
+            for entry_id, other in self.single.get(number, ()):
                 if _overlap(entry, other):
                     yield entry_id
+
+    def add(self, entry_id: str, entry: Entry) -> None:
+        if len(entry.ports) == 1:
+            port = entry.ports.first
+            self.single[port] = (*self.single.get(port, ()), (entry_id, entry))
+            return
+        for bucket in _buckets(entry):
+            self.ranges.setdefault(bucket, {})[entry_id] = entry
+
+    def remove(self, entry_id: str, entry: Entry) -> None:
+        if len(entry.ports) == 1:
+            port = entry.ports.first
+            rest = tuple(one for one in self.single[port] if one[0] != entry_id)
+            if rest:
+                self.single[port] = rest
+            else:
+                del self.single[port]
+            return
+        for bucket in _buckets(entry):
+            del self.ranges[bucket][entry_id]
 
 
 class Occupied:
@@ -62,30 +85,19 @@ class Occupied:
                     return f"ports={entry.ports}: overlaps {other_id}"
         return None
 
+    def has_mark(self, mark: int) -> bool:
+        """Whether an applied entry has this mark."""
+        return mark in self._marks
+
     def take(self, entry_id: str, entry: Entry) -> None:
         """Note that this entry is applied."""
         self._marks[mark_of(entry_id)] = entry_id
-        space = self._spaces.setdefault(_key(entry), _Space())
-        for holders, number in _shelves(space, entry):
-            holders.setdefault(number, {})[entry_id] = entry
+        self._spaces.setdefault(_key(entry), _Space()).add(entry_id, entry)
 
     def release(self, entry_id: str, entry: Entry) -> None:
         """Note that this entry, which was taken, is applied no longer."""
         del self._marks[mark_of(entry_id)]
-        for holders, number in _shelves(self._spaces[_key(entry)], entry):
-            del holders[number][entry_id]
-            if not holders[number]:
-                del holders[number]
-
-
-def _shelves(
-    space: _Space, entry: Entry
-) -> Iterator[tuple[dict[int, dict[str, Entry]], int]]:
-    if len(entry.ports) == 1:
-        yield space.single, entry.ports.first
-    else:
-        for bucket in _buckets(entry):
-            yield space.ranges, bucket
+        self._spaces[_key(entry)].remove(entry_id, entry)
 
 
 def _buckets(entry: Entry) -> range:

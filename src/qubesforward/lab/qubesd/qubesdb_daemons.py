@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
+import struct
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +24,8 @@ from qubesforward.qubes.qubesdb import QubesDB
 _MODULE = "qubesforward.lab.qubesdb_daemon"
 _START_SECONDS = 15.0
 _STOP_SECONDS = 2.0
+_UCRED = struct.Struct("3i")
+"""Process, user and group, as SO_PEERCRED tells them."""
 
 
 class QubesDBs:
@@ -46,6 +50,8 @@ class QubesDBs:
         Raises LabError if it does not come up.
         """
         self._written.pop(name, None)
+        # One that a qubesd started in the moment of its own death is in nobody's list.
+        await end_process(_find_server(self._socket(name)), _MODULE)
         directory = self.directory(name)
         directory.mkdir(parents=True, exist_ok=True)
         self._paths.qubesdb.mkdir(parents=True, exist_ok=True)
@@ -97,7 +103,8 @@ class QubesDBs:
         The directory stays: a qube that runs on has it mounted.
         """
         self._written.pop(name, None)
-        await end_process(pid, _MODULE)
+        for process in {pid, _find_server(self._socket(name))}:
+            await end_process(process, _MODULE)
         for path in (self._socket(name), self.directory(name) / "qubesdb.sock"):
             path.unlink(missing_ok=True)
 
@@ -110,6 +117,19 @@ async def _read_owned(database: QubesDB) -> dict[str, str]:
         for key, value in untrusted.items()
         if key in OWNED_KEYS
     }
+
+
+def _find_server(path: Path) -> int:
+    """Return the id of the process that serves a socket; 0 if nobody does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.setblocking(False)
+        try:
+            client.connect(str(path))
+        except OSError:
+            return 0
+        # Of a connected socket the kernel tells who called listen(): unix(7).
+        found = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        return int(_UCRED.unpack(found)[0])
 
 
 def _spawn(argv: list[str]) -> tuple[int, int]:
