@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from qubesforward.errors import LabError
+from qubesforward.lab.boot import launch
+from qubesforward.lab.state import LabState
+from qubesforward.lab.topology import DEFAULT_TOPOLOGY
 from tests.lab.conftest import MakeLab
 from tests.lab.running_lab import RunningLab, running_lab
 from tests.lab.traffic import probe, serving
@@ -162,14 +166,11 @@ def test_failure_to_come_up_leaves_nothing(tmp_path: Path) -> None:
 def test_missing_program_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qubesforward.errors import LabError
-    from qubesforward.lab import boot
-    from qubesforward.lab.state import LabState
-    from qubesforward.lab.topology import DEFAULT_TOPOLOGY
+    find = shutil.which
 
     def which(program: str, path: str) -> str | None:
-        return None if program == "dnsmasq" else shutil.which(program, path=path)
+        return None if program == "dnsmasq" else find(program, path=path)
 
-    monkeypatch.setattr(boot.shutil, "which", which)
+    monkeypatch.setattr(shutil, "which", which)
     with pytest.raises(LabError, match="apt install dnsmasq-base"):
-        boot.launch(LabState("never"), DEFAULT_TOPOLOGY, print)
+        launch(LabState("never"), DEFAULT_TOPOLOGY, print)

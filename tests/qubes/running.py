@@ -41,6 +41,8 @@ def in_thread(start: Callable[[], Awaitable[Closable]]) -> Iterator[None]:
             ready.set()
         await stop.wait()
         server.close()
+        # What was accepted just before the end has to be let go of, too.
+        await asyncio.sleep(0.01)
 
     def run() -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:

@@ -103,6 +103,8 @@ class Domain:
 
     async def call(self, op: str, unit: str = "") -> Any:
         """Ask the domain's init for something; raise `LabError` if it refuses."""
+        if self.paused:
+            raise LabError(f"{self.spec.name}: is paused")
         number = next(self._numbers)
         answer = self._calls[number] = asyncio.get_running_loop().create_future()
         try:

@@ -76,7 +76,8 @@ def plug_card(card: CardSpec, port: str, pid: int) -> None:
     run_ip(
         [
             f"link add dev {port} type veth peer name {card.name} netns {pid}",
-            f"link set dev {port} addrgenmode none master {_bridge_of(card.network)} up",
+            f"link set dev {port} master {_bridge_of(card.network)} addrgenmode none",
+            f"link set dev {port} up",
         ]
     )
     lines = [f"addr add {card.ip} dev {card.name}"]
@@ -168,9 +169,9 @@ def attach_link(link: Link, vif: str, ends: tuple[int, int], far: str | None) ->
     backend, frontend = ends
     run_ip(
         [
-            f"link add dev {vif} netns {backend} group {DOWNLINK_GROUP} address {VIF_MAC}"
-            f" type veth peer name eth0 netns {frontend} group {UPLINK_GROUP}"
-            f" address {QUBE_MAC}"
+            f"link add dev {vif} netns {backend} group {DOWNLINK_GROUP}"
+            f" address {VIF_MAC} type veth"
+            f" peer name eth0 netns {frontend} group {UPLINK_GROUP} address {QUBE_MAC}"
         ]
     )
     _guard_vif(link, vif, backend)

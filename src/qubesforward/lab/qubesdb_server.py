@@ -72,6 +72,7 @@ class QubesDBServer:
         self._clients: set[_Client] = set()
         self._servers: list[asyncio.Server] = []
         self._paths: list[str] = []
+        self._is_closed = False
 
     async def listen(self, path: str) -> None:
         """Serve a socket, open to everybody as on Qubes.
@@ -87,6 +88,7 @@ class QubesDBServer:
 
     def close(self) -> None:
         """Stop serving, drop all clients, remove the sockets."""
+        self._is_closed = True
         for server in self._servers:
             server.close()
         for client in list(self._clients):
@@ -97,6 +99,9 @@ class QubesDBServer:
     def join(self, client: _Client) -> None:
         """Note a client: it is told of what it watches."""
         self._clients.add(client)
+        if self._is_closed:
+            # It was accepted just before.
+            client.drop()
 
     def leave(self, client: _Client) -> None:
         """Forget a client and its watches."""

@@ -31,7 +31,7 @@ _NAMESPACES = (
     kernel.NEWNS | kernel.NEWNET | kernel.NEWPID | kernel.NEWUTS | kernel.NEWIPC
 )
 _NO_USER_NAMESPACE = (
-    "this machine lets no ordinary user make namespaces ({problem}); run qubes-lab as"
+    "this machine does not let this user make namespaces ({problem}); run qubes-lab as"
     " root, or allow it: see the sysctls user.max_user_namespaces,"
     " kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns"
 )

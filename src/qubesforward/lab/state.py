@@ -68,17 +68,21 @@ class LabState:
         """
         if self.path.exists() and not self.is_up():
             self._discard_stale()
+        # Made elsewhere and then renamed, so that nobody ever finds it unlocked.
+        fresh = self.path.with_name(f".{self.name}.{os.getpid()}")
+        _make_directory(fresh)
+        lock = os.open(fresh / "lock", os.O_RDONLY | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (fresh / "logs").mkdir()
         try:
-            self.path.parent.mkdir(mode=0o700, exist_ok=True)
-            self.path.mkdir(mode=0o700)
-        except FileExistsError:
+            fresh.rename(self.path)
+        except OSError:
+            shutil.rmtree(fresh)
+            os.close(lock)
             raise LabError(
                 f"the lab {self.name} is up already: end it with"
                 f" `qubes-lab down{self.option}`, or give another --name"
             ) from None
-        lock = os.open(self.path / "lock", os.O_RDONLY | os.O_CREAT, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        (self.path / "logs").mkdir()
         return lock
 
     def _discard_stale(self) -> None:
@@ -98,6 +102,19 @@ class LabState:
         try:
             self.path.parent.rmdir()
         except OSError:
+            return
+
+
+def _make_directory(path: Path) -> None:
+    """Make a lab's directory; the parent may vanish with the last other lab."""
+    for last in (False, False, True):
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            path.mkdir(mode=0o700)
+        except FileNotFoundError:
+            if last:
+                raise
+        else:
             return
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import Iterable
 from contextlib import suppress
@@ -302,5 +303,7 @@ class Supervisor:
 def _clear(directory: Path) -> None:
     """Empty a directory that stays, since others have it bound."""
     for entry in directory.iterdir():
-        with suppress(OSError):
-            entry.unlink()
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)

@@ -59,7 +59,7 @@ class TunnelSpec:
     """A VPN tunnel from a qube to a host, over UDP with `port` on both ends.
 
     `address` is the host's outside it: the only one that the qube does not reach
-    through the tunnel. `ip`/`ip6` are the qube's, `peer`/`peer6` the host's, inside the tunnel.
+    through the tunnel. Inside, `ip`/`ip6` are the qube's, `peer`/`peer6` the host's.
     """
 
     name: str
