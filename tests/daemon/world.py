@@ -89,6 +89,8 @@ class World:
 
     async def close(self) -> None:
         await self.stop_daemon()
+        # asyncio before 3.12 loses a connection that comes in while a server closes.
+        await asyncio.sleep(0.01)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -19,7 +19,7 @@ from qubesforward.qubes.qubesdb_wire import (
     MessageType,
     encode_message,
 )
-from tests.qubes.running import short_directory
+from tests.qubes.running import UNHURRIED, short_directory
 
 T = MessageType
 
@@ -360,6 +360,7 @@ def test_no_bytes_from_a_client_harm_the_others(pieces: list[bytes]) -> None:
 SHORT_PATHS = st.from_regex(r"(/[ab]{1,2}){1,3}", fullmatch=True)
 
 
+@UNHURRIED
 @given(
     st.lists(
         st.tuples(st.just("write"), SHORT_PATHS)

@@ -11,6 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from hypothesis import settings
+
+UNHURRIED = settings(deadline=None)
+"""For property tests: a busy machine is not a failure."""
+
 
 class Closable(Protocol):
     def close(self) -> object: ...
@@ -40,9 +45,10 @@ def in_thread(start: Callable[[], Awaitable[Closable]]) -> Iterator[None]:
         finally:
             ready.set()
         await stop.wait()
-        server.close()
-        # What was accepted just before the end has to be let go of, too.
+        # asyncio loses connections that are being accepted while a server closes.
         await asyncio.sleep(0.01)
+        server.close()
+        await asyncio.sleep(0)
 
     def run() -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:

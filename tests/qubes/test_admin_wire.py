@@ -27,6 +27,7 @@ from qubesforward.qubes.admin_wire import (
     format_exception,
     read_reply,
 )
+from tests.qubes.running import UNHURRIED
 from tests.qubes.test_qubesdb_wire import split
 
 NAMES = st.from_regex(r"[A-Za-z0-9_.-]{1,20}", fullmatch=True)
@@ -44,11 +45,13 @@ PROPERTIES = st.builds(
 )
 
 
+@UNHURRIED
 @given(CALLS)
 def test_call_survives_the_wire(call: Call) -> None:
     assert decode_call(encode_call(call)) == call
 
 
+@UNHURRIED
 @given(st.binary() | st.from_regex(rb"[a.]\+?[x ]* [b ]* (name|keyword) [c ]*\0.*"))
 def test_any_bytes_are_a_call_or_the_documented_error(data: bytes) -> None:
     try:
@@ -112,11 +115,13 @@ def test_what_can_be_no_call_is_not_sent(call: Call) -> None:
         encode_call(call)
 
 
+@UNHURRIED
 @given(st.binary())
 def test_content_survives_the_wire(content: bytes) -> None:
     assert read_reply(encode_success(content), "qubesd") == content
 
 
+@UNHURRIED
 @given(
     st.binary()
     | st.builds(lambda data: b"2\0" + data, st.binary())
@@ -160,6 +165,7 @@ def test_text_of_an_exception(text: str, args: list[str], shown: str) -> None:
     assert format_exception(text, args) == shown
 
 
+@UNHURRIED
 @given(TEXTS, st.lists(TEXTS))
 def test_any_text_of_an_exception_can_be_shown(text: str, args: list[str]) -> None:
     shown = format_exception(text, args)
@@ -192,12 +198,14 @@ def read_events(pieces: list[bytes]) -> tuple[list[Event], bool]:
     return found, False
 
 
+@UNHURRIED
 @given(st.lists(EVENTS), st.lists(st.integers(min_value=0)))
 def test_events_survive_any_split(events: list[Event], cuts: list[int]) -> None:
     stream = b"".join(map(encode_event, events))
     assert read_events(split(stream, cuts)) == (events, False)
 
 
+@UNHURRIED
 @given(
     st.lists(EVENTS, max_size=2),
     st.binary() | st.builds(lambda data: b"1\0" + data, st.binary()),
@@ -230,16 +238,19 @@ def test_what_can_be_no_event_is_not_sent(event: Event) -> None:
         encode_event(event)
 
 
+@UNHURRIED
 @given(PROPERTIES)
 def test_property_survives_the_wire(found: Property) -> None:
     assert decode_property(encode_property(found)) == found
 
 
+@UNHURRIED
 @given(st.dictionaries(NAMES, PROPERTIES))
 def test_properties_survive_the_wire(found: dict[str, Property]) -> None:
     assert decode_properties(encode_properties(found)) == found
 
 
+@UNHURRIED
 @given(st.binary() | st.from_regex(rb"([a-c]+ default=(True|False) type=[a-z]* .*\n)*"))
 def test_any_bytes_are_properties_or_the_documented_error(data: bytes) -> None:
     for decode in (decode_property, decode_properties):

@@ -14,6 +14,7 @@ from qubesforward.qubes.qubesdb_wire import (
     MessageType,
     encode_message,
 )
+from tests.qubes.running import UNHURRIED
 from tests.qubes.test_qubesdb_wire import PATHS, split
 
 STORES = st.dictionaries(PATHS, st.binary(max_size=20), max_size=4)
@@ -55,6 +56,7 @@ def expected_entries(request: Message, store: dict[str, bytes]) -> dict[str, byt
 REQUEST_TYPES = st.sampled_from([t for t in MessageType if t < MessageType.OK])
 
 
+@UNHURRIED
 @given(
     STORES,
     st.lists(st.builds(Message, REQUEST_TYPES, PATHS), max_size=8),
@@ -85,6 +87,7 @@ def test_pipelined_answers_meet_their_requests_with_events_anywhere(
     assert fired == [m.path for m in stream if m.type is MessageType.ANSWER_WATCH]
 
 
+@UNHURRIED
 @given(
     st.lists(st.builds(Message, REQUEST_TYPES, PATHS), max_size=4),
     st.lists(

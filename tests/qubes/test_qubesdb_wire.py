@@ -20,6 +20,7 @@ from qubesforward.qubes.qubesdb_wire import (
     find_entry_fault,
     find_path_fault,
 )
+from tests.qubes.running import UNHURRIED
 
 ALL = REQUESTS | ANSWERS
 
@@ -58,12 +59,14 @@ def test_types_have_the_numbers_of_the_header_file() -> None:
     assert (MessageType.ANSWER_READ, MessageType.ANSWER_WATCH) == (10, 13)
 
 
+@UNHURRIED
 @given(st.lists(MESSAGES), st.lists(st.integers(min_value=0)))
 def test_messages_survive_any_split(messages: list[Message], cuts: list[int]) -> None:
     stream = b"".join(map(encode_message, messages))
     assert read_all(split(stream, cuts)) == (messages, False)
 
 
+@UNHURRIED
 @given(
     st.lists(MESSAGES, max_size=3),
     st.binary(max_size=300),
@@ -76,6 +79,7 @@ def test_any_bytes_are_messages_or_the_documented_error_however_they_arrive(
     assert read_all(split(stream, cuts)) == read_all([stream])
 
 
+@UNHURRIED
 @given(
     st.binary(min_size=72, max_size=72),
     st.sampled_from([0, 1, 5, MAX_VALUE, MAX_VALUE + 1, 2**32 - 1]),

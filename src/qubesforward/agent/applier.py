@@ -67,10 +67,10 @@ class Applier:
 
     def note_upset(self, what: Upset) -> None:
         """Remember that somebody else may have changed something."""
-        LOG.debug("others changed %s", what.value)
-        self._trusts_hooks = False
         if what is Upset.TABLE:
             self._trusts_table = False
+        elif what is Upset.CUSTOM:
+            self._trusts_hooks = False
 
     @property
     def is_upset(self) -> bool:
@@ -105,12 +105,14 @@ class Applier:
     ) -> None:
         now = self._clock()
         if not self._trusts_hooks:
-            self._hooks.repair()
             self._trusts_hooks = True
+            self._hooks.repair()
         here = replace(here, custom_chains=self._hooks.present)
         is_full = not self._trusts_table
         if is_full or touched is None or here != self._here:
             touched = wanted.keys() | self.selection.accepted.keys()
+        # From here on, as what is noted meanwhile must not be lost.
+        self._trusts_table = True
         if is_full:
             self.selection.unbar()
         self._here = here
@@ -125,7 +127,6 @@ class Applier:
         except NetlinkError as error:
             LOG.warning("%s; looking what is wrong", error)
             self._apply_by_entry(now)
-        self._trusts_table = True
         self._note_closed(None if is_full else before)
 
     def _apply_from_kernel(self, now: float) -> None:
@@ -225,6 +226,11 @@ class Applier:
             self._closed |= {
                 mark_of(entry_id) for entry_id, old in before.items() if old is not None
             }
+
+    @property
+    def has_closed(self) -> bool:
+        """Whether `clear_away` has something to do."""
+        return self._closed is None or bool(self._closed)
 
     def clear_away(self) -> None:
         """Forget connections of forwards that were closed since the last time.

@@ -74,7 +74,7 @@ class Conntrack:
         self._socket.tell_all(DELETE_FLOW, map(encode_flow_deletion, flows))
 
     def _list(self, mark: int, mask: int) -> Iterable[TrackedFlow]:
-        request = encode_flow_request(mark, mask)
+        request = encode_flow_request(0, mark, mask)
         for answer in self._socket.dump(GET_FLOWS, request, "connections"):
             yield decode_flow(answer)
 

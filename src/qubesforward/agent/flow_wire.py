@@ -22,6 +22,8 @@ _NFNL_SUBSYS_CTNETLINK = 1
 GET_FLOWS = _NFNL_SUBSYS_CTNETLINK << 8 | 1
 DELETE_FLOW = _NFNL_SUBSYS_CTNETLINK << 8 | 2
 
+_NFPROTO = {0: 0, 4: 2, 6: 10}
+
 # CTA_*
 _TUPLE_ORIG = 1
 _TUPLE_REPLY = 2
@@ -64,10 +66,13 @@ class TrackedFlow:
     handle: bytes
 
 
-def encode_flow_request(mark: int, mask: int) -> bytes:
-    """Encode a request for the connections, of both families, with such a mark."""
+def encode_flow_request(family: int, mark: int, mask: int) -> bytes:
+    """Encode a request for the connections of IP version 4, 6, or 0 for both.
+
+    Only those that have `mark` in the bits of `mask`.
+    """
     return encode_nfnetlink(
-        0,
+        _NFPROTO[family],
         encode_attribute(_MARK, struct.pack(">I", mark)),
         encode_attribute(_MARK_MASK, struct.pack(">I", mask)),
     )
@@ -75,7 +80,7 @@ def encode_flow_request(mark: int, mask: int) -> bytes:
 
 def encode_flow_deletion(flow: TrackedFlow) -> bytes:
     """Encode a request to forget exactly this connection."""
-    return encode_nfnetlink(2 if flow.family == 4 else 10, flow.handle)
+    return encode_nfnetlink(_NFPROTO[flow.family], flow.handle)
 
 
 def decode_flow(payload: bytes) -> TrackedFlow:

@@ -35,6 +35,7 @@ from qubesforward.nft.elements_wire import (
 )
 from qubesforward.nft.forwards import Place, place
 from qubesforward.nft.layout import CUSTOM_TABLE, MARKER, SHAPES, TABLE
+from qubesforward.nft.outbound import TABLE as OUTBOUND_TABLE
 from qubesforward.nft.readback import (
     GETCHAIN,
     GETGEN,
@@ -65,6 +66,7 @@ class Upset(Enum):
 
     TABLE = "our table"
     CUSTOM = "the chains of Qubes"
+    OUTBOUND = "outbound rules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,13 @@ class PresentTable:
 
     is_ours: bool
     rules: list[PresentRule]
+
+
+_WATCHED = {
+    TABLE: Upset.TABLE,
+    CUSTOM_TABLE: Upset.CUSTOM,
+    OUTBOUND_TABLE: Upset.OUTBOUND,
+}
 
 
 class Kernel:
@@ -103,17 +112,20 @@ class Kernel:
         notices = self._listener.take()
         self._generation = self._read_generation()
         if notices is None:
-            self._upset(Upset.TABLE)
+            self._upset_all()
             return
         tables = {
             decode_table_name(notice.payload)
             for notice in notices
             if notice.kind != NEWGEN
         }
-        if TABLE in tables:
-            self._upset(Upset.TABLE)
-        if CUSTOM_TABLE in tables:
-            self._upset(Upset.CUSTOM)
+        for table, what in _WATCHED.items():
+            if table in tables:
+                self._upset(what)
+
+    def _upset_all(self) -> None:
+        for what in Upset:
+            self._upset(what)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -129,7 +141,7 @@ class Kernel:
             self._listener.resume()
             generation = self._read_generation()
             if generation - self._generation > 1:
-                self._upset(Upset.TABLE)
+                self._upset_all()
             self._generation = generation
 
     def run_nft(self, commands: str) -> None:

@@ -24,7 +24,7 @@ REPORT = "/qubes-forward-report/"
 REPORTED = "/qubes-forward-reported"
 OUTBOUND = "/qubes-firewall"
 
-_ID = re.compile(r"[0-9a-f]{8}\Z")
+_ID = re.compile(r"[0-9a-f]{8}")
 _MOST_OUTSIDE = 32
 _LONGEST_REASON = 200
 
@@ -71,15 +71,10 @@ class Hop:
             await self._take_in(db, path_)
 
     async def _read_present(self, db: QubesDB) -> None:
-        untrusted = await db.multiread(FORWARDS + "/")
-        stray = []
-        for path, untrusted_value in untrusted.items():
-            entry_id = path.removeprefix(FORWARDS + "/")
-            if _ID.match(entry_id):
+        for path, untrusted_value in (await db.multiread(FORWARDS + "/")).items():
+            # What else the qube itself may have put there is its own business.
+            if _ID.fullmatch(entry_id := path.removeprefix(FORWARDS + "/")):
                 self._note(entry_id, _parse_present(untrusted_value))
-            else:
-                stray.append(path)
-        await db.rm_many(stray)
         self.generation = _parse_number(await db.read(FORWARDS)) or 0
         self._published = dict.fromkeys(self.present, self.generation)
         for path, value in (await db.multiread(OUTBOUND + "/")).items():

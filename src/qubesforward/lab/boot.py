@@ -152,10 +152,18 @@ def _run_between(state: LabState, topology: Topology, text: bytes, teller: int) 
         _redirect(state.path / "logs" / "lab.log")
         keep = paths_of_python()
         enter_namespaces()
+        heard, here = os.pipe()
         pid = os.fork()
         if pid:
             (state.path / "pid").write_text(str(pid))
+            os.write(here, b"written")
             os._exit(0)
+        # Both are in one mount namespace: a new root would be the parent's as well,
+        # and the host's files out of its reach.
+        os.close(here)
+        if not os.read(heard, 16):
+            os._exit(1)
+        os.close(heard)
         kernel.set_process_name("lab-hypervisor")
         build_lab_root(state.path, keep)
         Path(DOM0_DIR, "topology.toml").write_bytes(text)

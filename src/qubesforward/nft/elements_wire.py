@@ -21,6 +21,7 @@ from qubesforward.nft.netlink_wire import (
     NLM_F_EXCL,
     NLM_F_REQUEST,
     decode_attributes,
+    decode_text,
     encode_message,
     encode_nested,
     encode_text,
@@ -48,7 +49,6 @@ _TIMEOUT = 4
 _EXPIRATION = 5
 _EXPR = 7
 _KEY_END = 10
-_EXPRESSIONS = 11
 # NFTA_DATA_*, NFTA_EXPR_*, NFTA_COUNTER_*
 _DATA_VALUE = 1
 _EXPR_NAME = 1
@@ -210,28 +210,33 @@ def _encode_counter(counter: Counter) -> bytes:
 def decode_elements(payload: bytes, now: float) -> Iterator[Element]:
     """Read the elements of one answer; raise `MalformedMessage`."""
     listed = decode_attributes(payload, len(NFGENMSG))
-    name = listed.get(_SET, b"").rstrip(b"\0").decode("ascii", "replace")
-    for _kind, untrusted_element in iter_attributes(listed.get(_ELEMENTS, b"")):
-        yield _decode_element(name, untrusted_element, now)
+    name = decode_text(listed.get(_SET, b""))
+    for _kind, data in iter_attributes(listed.get(_ELEMENTS, b"")):
+        yield _decode_element(name, data, now)
 
 
 def _decode_element(name: str, data: bytes, now: float) -> Element:
-    found = decode_attributes(data)
-    expiration = found.get(_EXPIRATION)
-    return Element(
-        name,
-        _decode_value(found.get(_KEY)),
-        _decode_value(found.get(_KEY_END)),
-        _decode_value(found.get(_DATA)),
-        None if expiration is None else now + _decode_u64(expiration) / 1000,
-        _decode_counter(found),
-    )
+    key = end = value = b""
+    until = counter = None
+    for kind, payload in iter_attributes(data):
+        if kind == _KEY:
+            key = _decode_value(payload)
+        elif kind == _KEY_END:
+            end = _decode_value(payload)
+        elif kind == _DATA:
+            value = _decode_value(payload)
+        elif kind == _EXPIRATION:
+            until = now + _decode_u64(payload) / 1000
+        elif kind == _EXPR:
+            counter = _decode_counter(payload)
+    return Element(name, key, end, value, until, counter)
 
 
-def _decode_value(data: bytes | None) -> bytes:
-    if data is None:
-        return b""
-    return decode_attributes(data).get(_DATA_VALUE, b"")
+def _decode_value(data: bytes) -> bytes:
+    # Always a single attribute: this is called for each of thousands of elements.
+    if len(data) < _HEADER.size:
+        raise MalformedMessage("netlink: a value is cut off")
+    return data[_HEADER.size : _HEADER.unpack_from(data)[0]]
 
 
 def _decode_u64(data: bytes) -> int:
@@ -240,16 +245,9 @@ def _decode_u64(data: bytes) -> int:
     return int(_U64.unpack(data)[0])
 
 
-def _decode_counter(found: dict[int, bytes]) -> Counter | None:
-    expression = found.get(_EXPR)
-    if expression is None and _EXPRESSIONS in found:
-        expression = next(
-            (one for _, one in iter_attributes(found[_EXPRESSIONS])), None
-        )
-    if expression is None:
-        return None
+def _decode_counter(expression: bytes) -> Counter | None:
     named = decode_attributes(expression)
-    if named.get(_EXPR_NAME) != b"counter\0":
+    if decode_text(named.get(_EXPR_NAME, b"")) != "counter":
         return None
     numbers = decode_attributes(named.get(_EXPR_DATA, b""))
     return Counter(

@@ -28,6 +28,7 @@ _NESTED = 0x8000
 _KIND_MASK = 0x3FFF
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
+_UNPACK_ATTRIBUTE = _ATTRIBUTE.unpack_from
 
 
 class Message(NamedTuple):
@@ -76,12 +77,12 @@ def encode_text(kind: int, text: str) -> bytes:
 def iter_attributes(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
     """Give each attribute's kind and payload; raise `MalformedMessage`."""
     end = len(data)
-    while end - offset >= _ATTRIBUTE.size:
-        length, kind = _ATTRIBUTE.unpack_from(data, offset)
-        if not _ATTRIBUTE.size <= length <= end - offset:
+    while end - offset >= 4:
+        length, kind = _UNPACK_ATTRIBUTE(data, offset)
+        if not 4 <= length <= end - offset:
             raise MalformedMessage("netlink: an attribute's length is not its own")
-        yield kind & _KIND_MASK, data[offset + _ATTRIBUTE.size : offset + length]
-        offset += _aligned(length)
+        yield kind & _KIND_MASK, data[offset + 4 : offset + length]
+        offset += length + 3 & ~3
 
 
 def decode_attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What this qube tells dom0 through its QubesDB."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+
+from qubesforward.model.hosts import Address
+from qubesforward.qubes.qubesdb import QubesDB
+
+HANDLED = "/qubes-forward-handled"
+REFUSED = "/qubes-forward-refused/"
+OUTSIDE = "/qubes-forward-outside"
+ASK = "/qubes-forward-ask"
+REPORT = "/qubes-forward-report/"
+REPORTED = "/qubes-forward-reported"
+
+LONGEST_VALUE = 3072
+LONGEST_PATH = 63
+"""Bytes that QubesDB can hold (Qubes' QUBESDB_MAX_DATA, QDB_MAX_PATH)."""
+
+_MOST_OUTSIDE = 32
+"""Addresses that dom0 takes."""
+
+
+class Answers:
+    """Writes answers over one connection, and remembers them to write only news.
+
+    All methods raise `QubesDBError`.
+    """
+
+    def __init__(self, db: QubesDB) -> None:
+        self._db = db
+        self._refused: dict[str, str] = {}
+        self._outside: bytes | None = None
+        self._reports = 0
+
+    async def start(self) -> None:
+        """Take over what an earlier run has written."""
+        self._refused = {
+            path.removeprefix(REFUSED): "" for path in await self._db.list(REFUSED)
+        }
+        self._reports = len(await self._db.list(REPORT))
+
+    async def acknowledge(
+        self, generation: bytes | None, refused: Mapping[str, str]
+    ) -> None:
+        """Say what is refused, and then that the generation is handled, if any."""
+        refused = {
+            one: why
+            for one, why in refused.items()
+            if len(REFUSED) + len(one) <= LONGEST_PATH
+        }
+        gone = [REFUSED + one for one in self._refused.keys() - refused.keys()]
+        items = [
+            (REFUSED + one, why.encode("ascii"))
+            for one, why in refused.items()
+            if self._refused.get(one) != why
+        ]
+        if generation is not None:
+            items.append((HANDLED, generation))
+        # Both are sent at once and done in this order.
+        await asyncio.gather(self._db.rm_many(gone), self._db.write_many(items))
+        self._refused = refused
+
+    async def tell_outside(self, addresses: Sequence[Address]) -> None:
+        """Say at which addresses the outside can dial this qube."""
+        value = " ".join(map(str, addresses[:_MOST_OUTSIDE])).encode("ascii")
+        if value != self._outside:
+            await self._db.write(OUTSIDE, value)
+            self._outside = value
+
+    async def read_token(self) -> bytes | None:
+        """Return what dom0 wrote to ask for a report, None if that is gone."""
+        return await self._db.read(ASK)
+
+    async def report(self, lines: Collection[str], untrusted_token: bytes) -> None:
+        """Write a report, a line for each entry, and then the token that asked."""
+        values = _join(lines)
+        items = [(f"{REPORT}{n}", value) for n, value in enumerate(values)]
+        surplus = [f"{REPORT}{n}" for n in range(len(values), self._reports)]
+        self._reports = len(values)
+        await asyncio.gather(
+            self._db.rm_many(surplus),
+            self._db.write_many([*items, (REPORTED, untrusted_token)]),
+        )
+
+
+def _join(lines: Collection[str]) -> list[bytes]:
+    """Put lines together into values that QubesDB can hold."""
+    values = []
+    value = b""
+    for line in lines:
+        encoded = line.encode("ascii")
+        if len(value) + 1 + len(encoded) > LONGEST_VALUE:
+            values.append(value)
+            value = b""
+        value += b"\n" + encoded if value else encoded
+    return [*values, value] if value else values

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command `qubes-forward-agent`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+
+from qubesforward.agent.program import Agent
+from qubesforward.qubes.paths import QUBESDB_SOCKET
+
+
+def main() -> None:
+    """Run the agent until it is ended; the rules stay then, as dom0 ordered them."""
+    options = _parse_options()
+    logging.basicConfig(
+        level=options.log_level.upper(), format="%(levelname)s %(name)s: %(message)s"
+    )
+    asyncio.run(_run(options))
+
+
+async def _run(options: argparse.Namespace) -> None:
+    await Agent(options.qubesdb, outbound=not options.no_outbound).run()
+
+
+def _parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="qubes-forward-agent",
+        description="Programs this qube's packet filter with the port forwards that"
+        " dom0 orders through QubesDB.",
+    )
+    parser.add_argument(
+        "--qubesdb",
+        metavar="PATH",
+        default=QUBESDB_SOCKET,
+        help="socket of the QubesDB daemon of this qube (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=["debug", "info", "warning", "error"],
+        default="info",
+        help="how much to write to standard error (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--no-outbound",
+        action="store_true",
+        help="leave outbound rules to the agent that Qubes itself has for them",
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The agent at work: hears of changes from all sides, and converges on each.
+
+Whatever happens (a commit of dom0, a foreign change of the rules, a new interface, an
+entry that ends, a clock that is set) only sets a flag; one task works off the flags.
+So nothing runs twice at once, and what comes in a burst is done once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from enum import Flag, auto
+
+from qubesforward.agent.answers import ASK, Answers
+from qubesforward.agent.applier import Applier
+from qubesforward.agent.clock import ClockWatch
+from qubesforward.agent.conntrack import Conntrack
+from qubesforward.agent.interfaces import (
+    Interfaces,
+    open_route_socket,
+    read_interfaces,
+)
+from qubesforward.agent.kernel import Kernel, Upset
+from qubesforward.agent.netlink import NETLINK_ROUTE, NetlinkListener
+from qubesforward.agent.orders import COMMIT, Orders, watched_paths
+from qubesforward.agent.outbound_task import OutboundTask
+from qubesforward.agent.report import compose_report, read_listening
+from qubesforward.agent.route_wire import GROUPS
+from qubesforward.errors import ForwardError, QubesDBError
+from qubesforward.nft.refusals import Surroundings, clean_reason
+from qubesforward.qubes.qubesdb import QubesDB
+
+LOG = logging.getLogger(__name__)
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+"""Seconds between tries to reach QubesDB."""
+
+_SETTLE = 0.05
+"""Seconds for which changes of interfaces and foreign changes are gathered."""
+
+_CLEARING = 0.01
+"""Seconds after which connections of closed forwards are cleared away."""
+
+_AFTER_END = 0.1
+"""Seconds after an entry's end by which the kernel has surely noticed it too."""
+
+_LONGEST_SLEEP = 60.0
+_RETRY = 1.0
+"""Seconds after which what the kernel refused as a whole is tried again."""
+
+
+class _Todo(Flag):
+    NOTHING = 0
+    COMMIT = auto()
+    """Dom0 has committed something, or is heard from for the first time."""
+    CONVERGE = auto()
+    """Something else may have changed what the kernel must hold, or holds."""
+    INTERFACES = auto()
+    ASK = auto()
+
+
+class Agent:
+    """The agent of one qube, in the network namespace that it is started in."""
+
+    def __init__(self, qubesdb: str, *, outbound: bool = True) -> None:
+        self._path = qubesdb
+        self._with_outbound = outbound
+        self._kernel = Kernel(self._note_upset)
+        self._conntrack = Conntrack()
+        self._routes = open_route_socket()
+        self._route_notices = NetlinkListener(NETLINK_ROUTE, GROUPS)
+        self._clock = ClockWatch()
+        self._applier = Applier(self._kernel, self._conntrack)
+        self._orders = Orders()
+        self._interfaces = Interfaces()
+        self._db: QubesDB | None = None
+        self._answers: Answers | None = None
+        self._outbound: OutboundTask | None = None
+        self._todo = _Todo.NOTHING
+        self._wake = asyncio.Event()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    async def run(self) -> None:
+        """Work until cancelled; what is applied then stays.
+
+        Only raises what is a bug: that ends the program, to be started again.
+        """
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._kernel, self._kernel.take_notices)
+        loop.add_reader(self._route_notices, self._note_routes)
+        loop.add_reader(self._clock, self._note_clock)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._work())
+            tasks.create_task(self._stay_connected())
+
+    def _flag(self, todo: _Todo) -> None:
+        self._todo |= todo
+        self._wake.set()
+
+    def _flag_later(self, name: str, delay: float, todo: _Todo) -> None:
+        """Set flags after a delay, which does not start anew while it lasts."""
+        self._later(name, delay, lambda: self._flag(todo))
+
+    def _later(self, name: str, delay: float, act: Callable[[], None]) -> None:
+        def fire() -> None:
+            del self._timers[name]
+            act()
+
+        if name not in self._timers:
+            loop = asyncio.get_running_loop()
+            self._timers[name] = loop.call_later(delay, fire)
+
+    def _note_upset(self, what: Upset) -> None:
+        if what is Upset.OUTBOUND:
+            if self._outbound is not None:
+                self._later("outbound", _SETTLE, self._outbound.note_upset)
+        else:
+            self._applier.note_upset(what)
+            self._flag_later("upset", _SETTLE, _Todo.CONVERGE)
+
+    def _note_routes(self) -> None:
+        self._route_notices.take()
+        self._flag_later("routes", _SETTLE, _Todo.INTERFACES)
+
+    def _note_clock(self) -> None:
+        self._clock.take_notice()
+        LOG.info("the clock was set: looking at all timeouts")
+        self._applier.note_upset(Upset.TABLE)
+        self._flag(_Todo.CONVERGE)
+
+    async def _stay_connected(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                db = await QubesDB.connect(self._path)
+                pause = _FIRST_PAUSE
+                try:
+                    await self._serve(db)
+                finally:
+                    await self._disconnect(db)
+            except QubesDBError as error:
+                LOG.warning("%s; what is applied stays", error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _serve(self, db: QubesDB) -> None:
+        """Take in events until the connection ends, which raises `QubesDBError`."""
+        for path in (*watched_paths(), ASK):
+            await db.watch(path)
+        answers = Answers(db)
+        await answers.start()
+        self._orders.forget()
+        self._db, self._answers = db, answers
+        self._flag(_Todo.COMMIT | _Todo.INTERFACES)
+        if self._with_outbound:
+            self._outbound = OutboundTask(db, self._kernel.run_nft)
+        while True:
+            path = await db.next_event()
+            if path == ASK:
+                self._flag(_Todo.ASK)
+            elif path.startswith(COMMIT):
+                if self._orders.note_event(path):
+                    self._flag(_Todo.COMMIT)
+            elif self._outbound is not None:
+                self._outbound.note_event(path)
+
+    async def _disconnect(self, db: QubesDB) -> None:
+        self._db = self._answers = None
+        outbound, self._outbound = self._outbound, None
+        if outbound is not None:
+            await outbound.aclose()
+        await db.aclose()
+
+    async def _work(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            todo, self._todo = self._todo, _Todo.NOTHING
+            db = self._db
+            try:
+                await self._do(todo)
+            except QubesDBError as error:
+                LOG.warning("%s", error)
+                # Ends the connection, and so everything is read and told anew.
+                if db is not None:
+                    await db.aclose()
+
+    async def _do(self, todo: _Todo) -> None:
+        touched: set[str] | None = set()
+        if _Todo.COMMIT in todo and self._db is not None:
+            touched = await self._orders.read(self._db)
+        if not self._orders.are_known:
+            return
+        refused = self._orders.unreadable | self._converge(todo, touched)
+        self._plan_ahead()
+        if self._answers is None:
+            return
+        generation = self._orders.generation if _Todo.COMMIT in todo else None
+        await self._answers.acknowledge(generation, refused)
+        await self._answers.tell_outside(self._interfaces.outside)
+        if _Todo.ASK in todo:
+            await self._report(self._answers)
+
+    def _converge(self, todo: _Todo, touched: set[str] | None) -> dict[str, str]:
+        """Bring the kernel to what is wanted; return the reasons of those refused."""
+        entries = self._orders.entries
+        try:
+            if _Todo.INTERFACES in todo:
+                self._interfaces = read_interfaces(self._routes)
+            here = self._interfaces
+            self._applier.converge(
+                entries,
+                Surroundings(here.uplink is not None, here.tunnels),
+                here.astray,
+                touched,
+            )
+        except ForwardError as error:
+            LOG.error("nothing can be applied: %s", error)
+            self._flag_later("retry", _RETRY, _Todo.CONVERGE | _Todo.INTERFACES)
+            reason = clean_reason(f"kernel: {error}")
+            return dict.fromkeys(entries, reason)
+        return self._applier.selection.refused
+
+    def _plan_ahead(self) -> None:
+        """Arrange for what has to be done without anything else happening."""
+        if self._applier.is_upset:
+            self._flag_later("upset", _SETTLE, _Todo.CONVERGE)
+        if self._applier.has_closed:
+            self._later("clearing", _CLEARING, self._applier.clear_away)
+        end = self._applier.selection.find_next_end()
+        timer = self._timers.pop("end", None)
+        if timer is not None:
+            timer.cancel()
+        if end is not None:
+            left = max(0.0, end - time.time()) + _AFTER_END
+            self._flag_later("end", min(left, _LONGEST_SLEEP), _Todo.CONVERGE)
+
+    async def _report(self, answers: Answers) -> None:
+        untrusted_token = await answers.read_token()
+        if untrusted_token is None:
+            return
+        lines = list(
+            compose_report(
+                self._applier.selection.accepted,
+                self._kernel.read_counted(time.time()),
+                read_listening(),
+            )
+        )
+        await answers.report(lines, untrusted_token)
