@@ -242,7 +242,8 @@ class FakeDaemon:
             "created": rule.created,
             "origin": "user",
             "from": outcome.asked.owner,
-            "dial": self._find_dial(outcome),
+            "dial": [*self._find_dial(outcome), *self._find_tunnels(outcome)],
+            "tunnels": self._find_tunnels(outcome),
             "listening": any(doors) if doors else None,
             "packets": self.traffic[0] if path else 0,
             "bytes": self.traffic[1] if path else 0,
@@ -286,6 +287,17 @@ class FakeDaemon:
             found = self.hops[name].outside
             return [a for a in found if (6 if ":" in a else 4) in families]
         return [str(self.qubes[name].address(family)) for family in sorted(families)]
+
+    def _find_tunnels(self, outcome: Outcome) -> list[str]:
+        is_internal = outcome.asked.rule.forwardtype is ForwardType.INTERNAL
+        if not outcome.steps or not is_internal:
+            return []
+        name = outcome.steps[0].qube
+        if self.qubes[name].netvm is None:
+            return []
+        families = {step.entry.family for step in outcome.steps}
+        found = self.hops[name].outside
+        return [a for a in found if (6 if ":" in a else 4) in families]
 
     def _describe_hops(self) -> list[dict[str, Any]]:
         return [

@@ -198,11 +198,11 @@ def test_tells_in_words_what_is_forwarded_to_a_qube(
         "443:8443/tcp  external  active",
         "  The hosts 10.0.0.7 and 10.0.0.8 can reach tcp port 8443 of work at"
         " 192.168.1.10:443, until you close it. But nothing listens on tcp port 8443"
-        " of work yet. So far 24 packets (6.8 kB) came in.",
+        " of work yet. So far 24 packets (6.8 kB) have passed.",
         "80/tcp  internal  active",
         "  Any qube behind sys-firewall can reach tcp port 80 of work at 10.137.0.6:80"
         " or [fd09::6]:80, until you close it. But nothing listens on tcp port 80 of"
-        " work yet. So far 12 packets (3.4 kB) came in. Comment: for the lab",
+        " work yet. So far 12 packets (3.4 kB) have passed. Comment: for the lab",
     ]
 
 

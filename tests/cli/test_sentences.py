@@ -58,6 +58,7 @@ def forward(asked: ForwardRule | None = None, **more: Any) -> ForwardStatus:
         "state": State.ACTIVE,
         "reason": "",
         "dial": ("192.168.1.10",),
+        "tunnels": (),
         "listening": None,
         "packets": 0,
         "bytes": 0,
@@ -277,3 +278,12 @@ def test_joins_words() -> None:
     assert join_words([]) == ""
     assert join_words(["a"]) == "a"
     assert join_words(["a", "b", "c"], "or") == "a, b or c"
+
+
+def test_an_internal_forward_by_way_of_a_tunnel_is_said_to_be_one() -> None:
+    asked = rule(kind=ForwardType.INTERNAL)
+    one = forward(asked, path=(step("sys-vpn"), step("work")), tunnels=("10.8.0.2",))
+    assert "any host beyond its tunnel" in explain(one)
+    assert warn_of([one], "work")[0].startswith(
+        "every host beyond the tunnel of sys-vpn may connect"
+    )

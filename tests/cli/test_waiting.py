@@ -26,7 +26,7 @@ OTHER = ForwardRule(ForwardType.EXTERNAL, PortRange(80, 80))
 
 def make_status(state: State, hop_state: HopState = HopState.OK) -> Status:
     step = PathStep("sys-net", "external", "tcp", "", "", "", "", state, "", 0, 0)
-    forward = ForwardStatus("", RULE, "", state, "", (), None, 0, 0, (step,))
+    forward = ForwardStatus("", RULE, "", state, "", (), (), None, 0, 0, (step,))
     qube = QubeStatus("work", False, "", (forward,), ())
     return Status((qube,), (HopStatus("sys-net", hop_state, "", ()),))
 

@@ -128,9 +128,12 @@ def test_service_that_is_not_there(lab: RunningLab) -> None:
 
 
 def test_base_firewall_restarts_with_its_links(lab: RunningLab) -> None:
-    lab.check("sys-firewall", "nft", "flush", "ruleset")
-    assert "vif" not in lab.check("sys-firewall", "nft", "list", "ruleset")
-    done = lab.run("service", "sys-firewall", "restart", "qubes-base-firewall")
+    sources = ["nft", "list", "set", "ip", "qubes", "vif_sources"]
+    try:
+        lab.check("sys-firewall", "nft", "flush", "ruleset")
+        assert lab.exec("sys-firewall", sources).returncode != 0
+    finally:
+        done = lab.run("service", "sys-firewall", "restart", "qubes-base-firewall")
     assert done.returncode == 0
     rules = lab.check("sys-firewall", "nft", "list", "table", "ip", "qubes")
     assert rules.count('"vif') >= 4

@@ -54,7 +54,7 @@ def pings(lab: Lab, address: str) -> bool:
         (["accept"], "tcp", 80, set(ALL)),
         (["drop"], "tcp", 80, set()),
         ([f"accept {THREE}"], "tcp", 80, {THREE}),
-        ([f"accept {THREE6}"], "udp", 80, {THREE6}),
+        ([f"accept {TWO6}"], "udp", 80, {TWO6}),
         ([f"drop {TWO}", "accept"], "tcp", 80, {THREE, FOUR, TWO6, THREE6}),
         (["accept 198.51.100.2/31"], "tcp", 80, {TWO, THREE}),
         (["accept 2001:db8:ffff::/64"], "tcp", 80, {TWO6, THREE6}),

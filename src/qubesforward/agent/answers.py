@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from qubesforward.model.hosts import Address
 from qubesforward.qubes.qubesdb import QubesDB
@@ -75,7 +75,7 @@ class Answers:
         """Return what dom0 wrote to ask for a report, None if that is gone."""
         return await self._db.read(ASK)
 
-    async def report(self, lines: Collection[str], untrusted_token: bytes) -> None:
+    async def report(self, lines: Iterable[str], untrusted_token: bytes) -> None:
         """Write a report, a line for each entry, and then the token that asked."""
         values = _join(lines)
         items = [(f"{REPORT}{n}", value) for n, value in enumerate(values)]
@@ -87,7 +87,7 @@ class Answers:
         )
 
 
-def _join(lines: Collection[str]) -> list[bytes]:
+def _join(lines: Iterable[str]) -> list[bytes]:
     """Put lines together into values that QubesDB can hold."""
     values = []
     value = b""

@@ -62,7 +62,7 @@ class Applier:
         self._hop: list[Element] = []
         self._trusts_table = False
         self._trusts_hooks = False
-        self._rules: bytes | None = None
+        self._rules: tuple[tuple[str, bytes], ...] | None = None
         self._closed: set[int] | None = None
 
     def note_upset(self, what: Upset) -> None:

@@ -243,11 +243,9 @@ class Agent:
         untrusted_token = await answers.read_token()
         if untrusted_token is None:
             return
-        lines = list(
-            compose_report(
-                self._applier.selection.accepted,
-                self._kernel.read_counted(time.time()),
-                read_listening(),
-            )
+        lines = compose_report(
+            self._applier.selection.accepted,
+            self._kernel.read_counted(time.time()),
+            read_listening(),
         )
         await answers.report(lines, untrusted_token)

@@ -57,7 +57,7 @@ def describe_group(group: Sequence[ForwardStatus], qube: str, now: int) -> str:
     packets = sum(forward.packets for forward in group)
     traffic = describe_traffic(packets, sum(forward.bytes for forward in group))
     if traffic:
-        said.append(f"So far {traffic} came in.")
+        said.append(f"So far {traffic} have passed.")
     if first.owner not in ("", qube):
         said.append(f"It comes from the rules of {first.owner}.")
     if first.rule.comment:

@@ -101,7 +101,10 @@ def _format_source(source: Network) -> str:
 def _describe_around(forward: ForwardStatus) -> str:
     hop = find_entrance(forward)
     if forward.rule.forwardtype is ForwardType.INTERNAL:
-        return f"behind {hop or 'the same netvm'}"
+        around = f"behind {hop or 'the same netvm'}"
+        if forward.tunnels:
+            around += ", and any host beyond its tunnel,"
+        return around
     around = f"on the networks of {hop or 'the outermost qube'}"
     if forward.rule.reach is Reach.INTERNET:
         around += ", and on the internet if its router agrees,"
@@ -239,13 +242,15 @@ def warn_of(forwards: Sequence[ForwardStatus], qube: str) -> list[str]:
     warnings = []
     is_external = first.rule.forwardtype is ForwardType.EXTERNAL
     if (
-        is_external
+        (is_external or first.tunnels)
         and first.state in _COMING
         and any(is_unlimited(each.rule.srchost) for each in forwards)
     ):
+        where = _describe_around(first).rstrip(",")
+        if first.tunnels:
+            where = f"beyond the tunnel of {find_entrance(first)}"
         warnings.append(
-            f"every host {_describe_around(first).rstrip(',')} may connect;"
-            " --from ADDRESS-OR-CIDR limits that."
+            f"every host {where} may connect; --from ADDRESS-OR-CIDR limits that."
         )
     silence = describe_silence(first, qube)
     if silence:

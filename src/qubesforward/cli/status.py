@@ -62,6 +62,8 @@ class PathStep:
 class ForwardStatus:
     """One forward: `line` is its API line, `dial` the addresses to connect to.
 
+    `tunnels` are those among them at which an internal forward is entered from the
+    other end of a tunnel.
     `owner` is the qube whose rule it is: a disposable may have it from its template.
     `listening` is None where nobody knows whether something listens in the qube.
     `path` goes from the outermost hop to the target.
@@ -73,6 +75,7 @@ class ForwardStatus:
     state: State
     reason: str
     dial: tuple[str, ...]
+    tunnels: tuple[str, ...]
     listening: bool | None
     packets: int
     bytes: int
@@ -238,6 +241,7 @@ def _decode_forward(reader: _Reader) -> ForwardStatus:
         state=reader.choice("state", State),
         reason=reader.text("reason"),
         dial=reader.texts("dial"),
+        tunnels=reader.texts("tunnels"),
         listening=reader.maybe_flag("listening"),
         packets=reader.number("packets"),
         bytes=reader.number("bytes"),

@@ -39,6 +39,7 @@ def describe_forward(
     outermost = [field for field in entered if field["qube"] == entered[0]["qube"]]
     doors = [f["listening"] for f in path if f["listening"] is not None]
     rule = outcome.asked.rule
+    tunnels = _tunnel_addresses(outcome, snapshot, hops)
     return {
         "rule": format_rule(rule),
         "state": state,
@@ -46,7 +47,8 @@ def describe_forward(
         "created": rule.created,
         "origin": "user",
         "from": outcome.asked.owner,
-        "dial": _dial_addresses(outcome, snapshot, hops),
+        "dial": [*_dial_addresses(outcome, snapshot, hops), *tunnels],
+        "tunnels": tunnels,
         "listening": any(doors) if doors else None,
         "packets": sum(field["packets"] for field in outermost),
         "bytes": sum(field["bytes"] for field in outermost),
@@ -70,20 +72,37 @@ def _dial_addresses(
     """Return where clients connect to, of the families that the forward has."""
     if not outcome.steps:
         return []
-    families = {step.entry.family for step in outcome.steps}
     entered = outcome.steps[0].qube
-    if outcome.asked.rule.forwardtype is ForwardType.INTERNAL:
-        qube = snapshot.get(entered)
-        found = [] if qube is None else [qube.address(family) for family in (4, 6)]
-        return [
-            str(address)
-            for address in found
-            if address is not None and address.version in families
-        ]
-    hop = hops.get(entered)
-    if hop is None:
+    if outcome.asked.rule.forwardtype is ForwardType.EXTERNAL:
+        return _outside_addresses(entered, outcome, hops)
+    families = {step.entry.family for step in outcome.steps}
+    qube = snapshot.get(entered)
+    found = [] if qube is None else [qube.address(f) for f in sorted(families)]
+    return [str(address) for address in found if address is not None]
+
+
+def _tunnel_addresses(
+    outcome: Outcome, snapshot: Snapshot, hops: Mapping[str, Hop]
+) -> list[str]:
+    """Return where an internal forward is entered from the other end of a tunnel.
+
+    A hop with a netvm of its own has nothing else outside.
+    """
+    is_internal = outcome.asked.rule.forwardtype is ForwardType.INTERNAL
+    if not outcome.steps or not is_internal:
         return []
-    return [str(address) for address in hop.outside if address.version in families]
+    entered = outcome.steps[0].qube
+    if entered not in snapshot or snapshot[entered].netvm is None:
+        return []
+    return _outside_addresses(entered, outcome, hops)
+
+
+def _outside_addresses(
+    name: str, outcome: Outcome, hops: Mapping[str, Hop]
+) -> list[str]:
+    families = {step.entry.family for step in outcome.steps}
+    outside = hops[name].outside if name in hops else ()
+    return [str(address) for address in outside if address.version in families]
 
 
 def _describe_step(step: Step, outcome: Outcome, hops: Mapping[str, Hop]) -> Fields:

@@ -108,12 +108,15 @@ def add_routes(host: HostSpec, pid: int) -> None:
 def build_tunnel(tunnel: TunnelSpec, pid: int) -> None:
     """Make a qube's end of its tunnel, and its default routes through it."""
     name = tunnel.name
+    qube_mac, host_mac = _macs_of_tunnel(tunnel)
     run_ip(
         [
-            _tunnel_command(tunnel, name, f"remote {tunnel.address}"),
+            _tunnel_command(tunnel, name, qube_mac, f"remote {tunnel.address}"),
             f"addr add {tunnel.ip} dev {name}",
             f"addr add {tunnel.ip6} dev {name} nodad",
             f"link set dev {name} up",
+            f"neigh add {tunnel.peer} lladdr {host_mac} dev {name}",
+            f"neigh add {tunnel.peer6} lladdr {host_mac} dev {name}",
             f"route add 0.0.0.0/0 via {tunnel.peer} dev {name}",
             f"route add ::/0 via {tunnel.peer6} dev {name}",
         ],
@@ -123,24 +126,38 @@ def build_tunnel(tunnel: TunnelSpec, pid: int) -> None:
 
 def build_tunnel_peer(tunnel: TunnelSpec, name: str, pid: int) -> None:
     """Make the host's end, which learns from packets where the qube is."""
+    qube_mac, host_mac = _macs_of_tunnel(tunnel)
+    words = f"local {tunnel.address} learning"
     prefix, prefix6 = tunnel.ip.network.prefixlen, tunnel.ip6.network.prefixlen
     run_ip(
         [
-            _tunnel_command(tunnel, name, f"local {tunnel.address} learning"),
+            _tunnel_command(tunnel, name, host_mac, words),
             f"addr add {tunnel.peer}/{prefix} dev {name}",
             f"addr add {tunnel.peer6}/{prefix6} dev {name} nodad",
             f"link set dev {name} up",
+            f"neigh add {tunnel.ip.ip} lladdr {qube_mac} dev {name}",
+            f"neigh add {tunnel.ip6.ip} lladdr {qube_mac} dev {name}",
         ],
         pid,
     )
 
 
-def _tunnel_command(tunnel: TunnelSpec, name: str, words: str) -> str:
+def _macs_of_tunnel(tunnel: TunnelSpec) -> tuple[str, str]:
+    """Return the qube's and the host's address in the tunnel's Ethernet.
+
+    They are known to both from the start: the host has nowhere to ask, as it learns
+    from the qube's packets alone where its questions would have to go.
+    """
+    high, low = divmod(tunnel.port, 256)
+    return f"02:00:00:00:{high:02x}:{low:02x}", f"02:00:00:01:{high:02x}:{low:02x}"
+
+
+def _tunnel_command(tunnel: TunnelSpec, name: str, mac: str, words: str) -> str:
     # VXLAN sends to one fixed port. Only with the source port fixed too are its
     # packets answers to each other for the NAT on the way.
     port = tunnel.port
     ports = f"srcport {port} {port + 1} dstport {port}"
-    return f"link add dev {name} type vxlan id {port} {ports} {words}"
+    return f"link add dev {name} address {mac} type vxlan id {port} {ports} {words}"
 
 
 def check_link(link: Link) -> None:

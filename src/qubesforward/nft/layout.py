@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
+from zlib import crc32
 
 TABLE = "qubes-forward"
 """Name of our table, family inet."""
@@ -265,7 +265,7 @@ def _render_body() -> str:
 
 _BODY = _render_body()
 
-MARKER = "layout-" + sha256(_BODY.encode()).hexdigest()[:8]
+MARKER = f"layout-{crc32(_BODY.encode()):08x}"
 """An empty chain that tells which layout the table in the kernel has.
 
 A table's comment would say it better, but nft before 1.0.9 does not list it in JSON.

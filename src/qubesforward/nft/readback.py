@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import sha256
 
 from qubesforward.errors import MalformedMessage
 from qubesforward.nft.elements_wire import NFGENMSG, NFNL_SUBSYS_NFTABLES
@@ -109,13 +108,9 @@ def has_all_rules(rules: Iterable[PresentRule]) -> bool:
     return all(tally[chain] == n for chain, n in RULES_PER_CHAIN.items())
 
 
-def fingerprint(rules: Iterable[PresentRule]) -> bytes:
+def fingerprint(rules: Iterable[PresentRule]) -> tuple[tuple[str, bytes], ...]:
     """Return what changes when any rule of these is changed, added or lost."""
-    digest = sha256()
-    for rule in rules:
-        digest.update(f"{rule.chain} {len(rule.expressions)} ".encode())
-        digest.update(rule.expressions)
-    return digest.digest()
+    return tuple((rule.chain, rule.expressions) for rule in rules)
 
 
 def handles_of_ours(rules: Iterable[PresentRule]) -> tuple[int, ...]:
