@@ -26,9 +26,9 @@ server = http.server.ThreadingHTTPServer(("", 8443), Page)
 server.serve_forever()
 """
 _CHAIN = """
-   lan               sys-net            sys-firewall       work
-   192.168.1.20 ───▶ 192.168.1.10 ───▶ {firewall:<10} ───▶ {work:<10}
-   curl              owns the card      routes for work    web server on 8443
+   lan               sys-net           sys-firewall    work
+   192.168.1.20 ───▶ 192.168.1.10 ───▶ {firewall:<10} ───▶ {work}
+   curl              owns the card     routes for work web server on 8443
 """
 
 
