@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from qubesforward.lab.state import LabState
+
 PROGRAM = [sys.executable, "-m", "qubesforward.lab.main"]
 PATIENCE = 30.0
 _numbers = itertools.count()
@@ -82,9 +84,15 @@ class RunningLab:
     @property
     def state(self) -> Path:
         """The lab's directory on the host."""
-        from qubesforward.lab.state import LabState
-
         return LabState(self.name).path
+
+
+def _end_orphans() -> None:
+    """End the labs of test runs that were killed and could not do it themselves."""
+    for path in LabState("any").path.parent.glob("test-*-*"):
+        pid = path.name.split("-")[1]
+        if pid.isdecimal() and not Path("/proc", pid).exists():
+            RunningLab(path.name).run("down")
 
 
 @contextmanager
@@ -92,6 +100,7 @@ def running_lab(
     topology: Path | str | None = None, *, prefix: Sequence[str] = ()
 ) -> Iterator[RunningLab]:
     """Have a lab, of a topology file or the default one, under a name of its own."""
+    _end_orphans()
     lab = RunningLab(f"test-{os.getpid()}-{next(_numbers)}", prefix)
     words = ["--topology", str(topology)] if topology else []
     done = lab.run("up", *words)

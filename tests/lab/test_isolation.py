@@ -66,13 +66,39 @@ def list_lab_pids(lab: RunningLab) -> list[int]:
     return [int(line.split()[0]) for line in lab.run("pids").stdout.splitlines()]
 
 
+def identify(pids: list[int]) -> set[tuple[int, str]]:
+    """Return processes by pid and start time, since pids come back."""
+    found = set()
+    for pid in pids:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            continue
+        found.add((pid, stat.rpartition(")")[2].split()[19]))
+    return found
+
+
+def wait_gone(processes: set[tuple[int, str]]) -> bool:
+    """Wait a moment for what reaps orphans on this machine."""
+    end = time.monotonic() + 3
+    while processes & identify(list_all_pids()):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 def check_leaves_nothing(prefix: list[str]) -> None:
     network = describe_host_network()
     mounts = Path("/proc/self/mountinfo").read_text()
     with running_lab(prefix=prefix) as lab:
         pids = list_lab_pids(lab)
         assert len(pids) > 20
+        processes = identify(pids)
         namespaces = list_namespaces(pids) - list_namespaces([os.getpid()])
+        # With its processes then, nobody is left who could hold a namespace.
+        others = sorted(set(list_all_pids()) - set(list_lab_pids(lab)))
+        assert not namespaces & list_namespaces(others)
         assert describe_host_network() == network
         assert Path("/proc/self/mountinfo").read_text() == mounts
         lab.check("work", "ping", "-c1", "-W2", "198.51.100.2")
@@ -82,12 +108,7 @@ def check_leaves_nothing(prefix: list[str]) -> None:
         done = lab.run("down")
         assert done.returncode == 0, done.stderr
         assert not directory.exists()
-        # Whoever reaps orphans on this machine may take a moment.
-        end = time.monotonic() + 3
-        while set(pids) & set(list_all_pids()) and time.monotonic() < end:
-            time.sleep(0.02)
-        assert not set(pids) & set(list_all_pids())
-        assert not namespaces & list_namespaces(list_all_pids())
+        assert wait_gone(processes)
         assert describe_host_network() == network
         assert Path("/proc/self/mountinfo").read_text() == mounts
         assert lab.run("status").returncode == 1
@@ -136,13 +157,10 @@ def test_lab_that_is_up_is_not_started_twice(make_lab: MakeLab) -> None:
 
 def test_lab_that_was_killed_is_gone_and_can_come_up_again(make_lab: MakeLab) -> None:
     with make_lab(SMALL) as one:
-        pids = list_lab_pids(one)
+        processes = identify(list_lab_pids(one))
         (first,) = one.pids("lab", "lab-hypervisor")
         os.kill(first, signal.SIGKILL)
-        end = time.monotonic() + 3
-        while set(pids) & set(list_all_pids()) and time.monotonic() < end:
-            time.sleep(0.02)
-        assert not set(pids) & set(list_all_pids())
+        assert wait_gone(processes)
         assert "is not up" in one.exec("lan", ["true"]).stderr
         assert one.run("up").returncode == 0
         one.check("work", "true")

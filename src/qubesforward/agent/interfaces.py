@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -12,13 +12,17 @@ from qubesforward.agent.route_wire import (
     GET_ADDRESSES,
     GET_LINKS,
     GET_ROUTE,
+    GET_RULES,
     Link,
     LinkAddress,
     decode_address,
+    decode_default_route,
     decode_link,
     decode_route_link,
+    decode_rule_mark,
     encode_addresses_request,
     encode_links_request,
+    encode_listing_request,
     encode_route_request,
 )
 from qubesforward.model.hosts import Address
@@ -42,12 +46,15 @@ sent."""
 class Interfaces:
     """The interfaces of this qube at one moment.
 
-    `default_links` are those that packets to the internet leave by, by IP version.
+    `default_links` are those that packets to the internet leave by, by IP version;
+    `gateways` the default routes of the main table, used or not, as IP version, link
+    and gateway.
     """
 
     links: Sequence[Link] = ()
     addresses: Sequence[LinkAddress] = ()
     default_links: Mapping[int, Sequence[Link]] = field(default_factory=dict)
+    gateways: Sequence[tuple[int, Link, Address]] = ()
 
     @property
     def uplink(self) -> Link | None:
@@ -123,13 +130,40 @@ def read_interfaces(kernel: NetlinkSocket) -> Interfaces:
         indices = [_find_way(kernel, to) for to in places]
         ways = [by_index[index] for index in indices if index in by_index]
         default_links[family] = list(dict.fromkeys(ways))
-    return Interfaces(links, [one for one in decoded if one is not None], default_links)
+    return Interfaces(
+        links,
+        [one for one in decoded if one is not None],
+        default_links,
+        list(_read_gateways(kernel, by_index)),
+    )
 
 
-def _find_way(kernel: NetlinkSocket, to: Address) -> int | None:
+def _read_gateways(
+    kernel: NetlinkSocket, links: Mapping[int, Link]
+) -> Iterator[tuple[int, Link, Address]]:
+    for family in _FAR_AWAY:
+        request = encode_listing_request(family)
+        for answer in kernel.dump(GET_ROUTE, request, "routes"):
+            route = decode_default_route(answer)
+            if route is not None and route[0] in links:
+                yield family, links[route[0]], route[1]
+
+
+def find_marked_way(kernel: NetlinkSocket, family: int, mark: int) -> int | None:
+    """Return the index of the link by which marked packets leave, None if by none."""
+    return _find_way(kernel, _FAR_AWAY[family][0], mark)
+
+
+def has_rule_for(kernel: NetlinkSocket, family: int, mark: int) -> bool:
+    """Whether a routing rule of IP version 4 or 6 asks for this packet mark."""
+    answers = kernel.dump(GET_RULES, encode_listing_request(family), "routing rules")
+    return any(decode_rule_mark(answer) == mark for answer in answers)
+
+
+def _find_way(kernel: NetlinkSocket, to: Address, mark: int = 0) -> int | None:
     try:
         return decode_route_link(
-            kernel.ask(GET_ROUTE, encode_route_request(to), "route")
+            kernel.ask(GET_ROUTE, encode_route_request(to, mark), "route")
         )
     except NetlinkError:
         # No route at all, or one that says unreachable.

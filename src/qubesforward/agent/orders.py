@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from qubesforward.errors import InvalidRule
 from qubesforward.model.entry import Entry, parse_entry
+from qubesforward.model.hosts import Address, parse_address
 from qubesforward.nft.refusals import clean_reason
 from qubesforward.qubes.qubesdb import QubesDB
 
@@ -17,6 +18,8 @@ LOG = logging.getLogger(__name__)
 
 COMMIT = "/qubes-forward"
 ENTRIES = "/qubes-forward/"
+
+_GATEWAYS = {4: "/qubes-gateway", 6: "/qubes-gateway6"}
 
 _ID = re.compile(r"[0-9a-f]{8}")
 
@@ -119,3 +122,17 @@ def _parse(untrusted_id: str, untrusted_value: bytes) -> Entry:
 def watched_paths() -> Iterable[str]:
     """Return what to watch to hear of changes and of commits."""
     return (ENTRIES, COMMIT)
+
+
+async def read_gateways(db: QubesDB) -> dict[int, Address]:
+    """Return this qube's gateways by IP version, as Qubes itself tells them."""
+    found = {}
+    for family, path in _GATEWAYS.items():
+        untrusted_value = await db.read(path)
+        try:
+            address = parse_address((untrusted_value or b"").decode("ascii", "replace"))
+        except InvalidRule:
+            continue
+        if address.version == family:
+            found[family] = address
+    return found

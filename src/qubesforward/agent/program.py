@@ -18,6 +18,7 @@ from qubesforward.agent.answers import ASK, Answers
 from qubesforward.agent.applier import Applier
 from qubesforward.agent.clock import ClockWatch
 from qubesforward.agent.conntrack import Conntrack
+from qubesforward.agent.detour import Detour, Way, find_ways
 from qubesforward.agent.interfaces import (
     Interfaces,
     open_route_socket,
@@ -25,11 +26,12 @@ from qubesforward.agent.interfaces import (
 )
 from qubesforward.agent.kernel import Kernel, Upset
 from qubesforward.agent.netlink import NETLINK_ROUTE, NetlinkListener
-from qubesforward.agent.orders import COMMIT, Orders, watched_paths
+from qubesforward.agent.orders import COMMIT, Orders, read_gateways, watched_paths
 from qubesforward.agent.outbound_task import OutboundTask
 from qubesforward.agent.report import compose_report, read_listening
 from qubesforward.agent.route_wire import GROUPS
 from qubesforward.errors import ForwardError, QubesDBError
+from qubesforward.model.hosts import Address
 from qubesforward.nft.refusals import Surroundings, clean_reason
 from qubesforward.qubes.qubesdb import QubesDB
 
@@ -77,6 +79,8 @@ class Agent:
         self._applier = Applier(self._kernel, self._conntrack)
         self._orders = Orders()
         self._interfaces = Interfaces()
+        self._gateways: dict[int, Address] = {}
+        self._detour = Detour(self._routes)
         self._db: QubesDB | None = None
         self._answers: Answers | None = None
         self._outbound: OutboundTask | None = None
@@ -195,6 +199,8 @@ class Agent:
             touched = await self._orders.read(self._db)
         if not self._orders.are_known:
             return
+        if _Todo.INTERFACES in todo and self._db is not None:
+            self._gateways = await read_gateways(self._db)
         refused = self._orders.unreadable | self._converge(todo, touched)
         self._plan_ahead()
         if self._answers is None:
@@ -218,12 +224,19 @@ class Agent:
                 here.astray,
                 touched,
             )
+            self._detour.converge(self._find_detours())
         except ForwardError as error:
             LOG.error("nothing can be applied: %s", error)
             self._flag_later("retry", _RETRY, _Todo.CONVERGE | _Todo.INTERFACES)
             reason = clean_reason(f"kernel: {error}")
             return dict.fromkeys(entries, reason)
         return self._applier.selection.refused
+
+    def _find_detours(self) -> dict[int, Way]:
+        selection = self._applier.selection
+        if not selection.bypasses and not selection.doors:
+            return {}
+        return find_ways(self._interfaces, self._gateways)
 
     def _plan_ahead(self) -> None:
         """Arrange for what has to be done without anything else happening."""

@@ -22,12 +22,14 @@ from qubesforward.nft.netlink_wire import (
 GET_LINKS = 18
 GET_ADDRESSES = 22
 GET_ROUTE = 26
+GET_RULES = 34
 
 # RTNLGRP_*: links; addresses, routes and rules of both families.
 GROUPS = (1, 5, 7, 8, 9, 11, 19)
 
 AF_INET = 2
 AF_INET6 = 10
+AF = {4: AF_INET, 6: AF_INET6}
 _LOOPBACK = 772
 """ARPHRD_LOOPBACK"""
 
@@ -51,6 +53,11 @@ _TENTATIVE = 0x40
 # RTA_*
 _DST = 1
 _OIF = 4
+_GATEWAY = 5
+_MARK = 16
+_MAIN_TABLE = 254
+# FRA_*
+_FWMARK = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +90,22 @@ def encode_addresses_request() -> bytes:
     return _IFADDRMSG.pack(0, 0, 0, 0, 0)
 
 
-def encode_route_request(to: Address) -> bytes:
-    """Encode the payload that asks which way a packet to there would take."""
-    family = AF_INET if to.version == 4 else AF_INET6
-    header = _RTMSG.pack(family, to.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
-    return header + encode_attribute(_DST, to.packed)
+def encode_route_request(to: Address, mark: int = 0) -> bytes:
+    """Encode the payload that asks which way a packet to there would take.
+
+    `mark` is the packet's mark, by which rules may choose another way.
+    """
+    header = _RTMSG.pack(AF[to.version], to.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
+    return (
+        header
+        + encode_attribute(_DST, to.packed)
+        + encode_attribute(_MARK, struct.pack("=I", mark))
+    )
+
+
+def encode_listing_request(family: int) -> bytes:
+    """Encode the payload of a request for all routes or rules of IP version 4 or 6."""
+    return _RTMSG.pack(AF[family], 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def decode_link(payload: bytes) -> Link:
@@ -129,6 +147,22 @@ def decode_route_link(payload: bytes) -> int | None:
     _unpack(_RTMSG, payload)
     found = decode_attributes(payload, _RTMSG.size)
     return decode_u32(found[_OIF]) if _OIF in found else None
+
+
+def decode_default_route(payload: bytes) -> tuple[int, Address] | None:
+    """Return link and gateway of a default route of the main table; else None."""
+    _family, length, _src, _tos, table, *_rest = _unpack(_RTMSG, payload)
+    found = decode_attributes(payload, _RTMSG.size)
+    if length != 0 or table != _MAIN_TABLE or not {_OIF, _GATEWAY} <= found.keys():
+        return None
+    return decode_u32(found[_OIF]), ip_address(found[_GATEWAY])
+
+
+def decode_rule_mark(payload: bytes) -> int | None:
+    """Return the packet mark that a rule asks for, None if it asks for none."""
+    _unpack(_RTMSG, payload)
+    found = decode_attributes(payload, _RTMSG.size)
+    return decode_u32(found[_FWMARK]) if _FWMARK in found else None
 
 
 def _unpack(header: struct.Struct, payload: bytes) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 
-from qubesforward.model.entry import Entry
+from qubesforward.model.entry import Entrance, Entry
 from qubesforward.nft.overlaps import Occupied
 from qubesforward.nft.refusals import Surroundings, find_refusal
 
@@ -16,13 +16,15 @@ class Selection:
 
     Kept up to date for what changed only, so that one more entry costs the same
     beside ten thousand. An entry whose time is over is neither applied nor refused:
-    dom0 knows what time it is.
+    dom0 knows what time it is. `bypasses` and `doors` count the applied entries that
+    may go past a tunnel, and those of a target.
     """
 
     def __init__(self) -> None:
         self.accepted: dict[str, Entry] = {}
         self.refused: dict[str, str] = {}
         self.bypasses = 0
+        self.doors = 0
         self._occupied = Occupied()
         self._barred: dict[str, tuple[Entry, str]] = {}
         self._ends: list[tuple[int, str]] = []
@@ -110,6 +112,7 @@ class Selection:
         self.accepted[entry_id] = entry
         self._occupied.take(entry_id, entry)
         self.bypasses += entry.bypass
+        self.doors += entry.entrance is Entrance.SELF
         if entry.until is not None:
             heappush(self._ends, (entry.until, entry_id))
 
@@ -119,3 +122,4 @@ class Selection:
         if entry is not None:
             self._occupied.release(entry_id, entry)
             self.bypasses -= entry.bypass
+            self.doors -= entry.entrance is Entrance.SELF
