@@ -39,7 +39,8 @@ def _run_child(test: Callable[[], None], writer: int) -> NoReturn:
         _enter_new_namespace()
         test()
         status = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001
+        # It goes to the parent, which fails the test with it.
         os.write(writer, traceback.format_exc().encode())
     finally:
         os._exit(status)

@@ -72,7 +72,8 @@ def test_what_is_over_is_neither_applied_nor_refused() -> None:
     assert selection.accepted.keys() == {A}
     assert selection.find_next_end() == NOW + 10
     assert update(selection, wanted, now=NOW + 10) == {A: wanted[A]}
-    assert selection.accepted == selection.refused == {}
+    assert selection.accepted == {}
+    assert selection.refused == {}
     assert selection.find_next_end() is None
 
 

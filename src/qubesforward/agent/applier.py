@@ -93,7 +93,7 @@ class Applier:
         try:
             self._converge(wanted, here, astray, touched)
         except ForwardError:
-            self.note_upset(Upset.TABLE)
+            self._trusts_table = self._trusts_hooks = False
             raise
 
     def _converge(

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from qubesforward.errors import InvalidRule, QubesDBError
@@ -25,6 +26,10 @@ REPORTED = "/qubes-forward-reported"
 OUTBOUND = "/qubes-firewall"
 
 _ID = re.compile(r"[0-9a-f]{8}")
+PATIENCE = 2.0
+"""Seconds that a QubesDB may take to answer. All hops are published to together, so
+one that hangs keeps the others waiting for as long, once."""
+
 _MOST_OUTSIDE = 32
 _LONGEST_REASON = 200
 
@@ -42,6 +47,7 @@ class Hop:
     """One running qube. `changed` is called whenever its agent says something new.
 
     `present` is what its QubesDB holds for us, by ID (None: no entry at all).
+    `closing` is the generation of the last removal, 0 when nobody waits for it.
     """
 
     def __init__(self, name: str, xid: int, changed: Callable[[], None]) -> None:
@@ -50,6 +56,7 @@ class Hop:
         self.present: dict[str, Entry | None] = {}
         self.outbound: dict[str, dict[str, str]] = {}
         self.generation = 0
+        self.closing = 0
         self.handled = -1
         self.refused: dict[str, str] = {}
         self.outside: tuple[Address, ...] = ()
@@ -63,7 +70,7 @@ class Hop:
 
     async def open(self, path: str) -> None:
         """Connect to the QubesDB at `path` and read all that it holds for us."""
-        self._db = db = await QubesDB.connect(path)
+        self._db = db = await QubesDB.connect(path, PATIENCE)
         for watched in (HANDLED, REFUSED, OUTSIDE, REPORTED):
             await db.watch(watched)
         await self._read_present(db)
@@ -76,6 +83,8 @@ class Hop:
             if _ID.fullmatch(entry_id := path.removeprefix(FORWARDS + "/")):
                 self._note(entry_id, _parse_present(untrusted_value))
         self.generation = _parse_number(await db.read(FORWARDS)) or 0
+        # An earlier run may have ended between closing and opening.
+        self.closing = self.generation
         self._published = dict.fromkeys(self.present, self.generation)
         for path, value in (await db.multiread(OUTBOUND + "/")).items():
             source, _, key = path.removeprefix(OUTBOUND + "/").partition("/")
@@ -98,39 +107,50 @@ class Hop:
             await self._db.aclose()
             self._db = None
 
-    async def publish(self, diff: HopDiff) -> int:
-        """Write a difference and commit it; return the generation."""
+    async def publish(self, diff: HopDiff) -> None:
+        """Write a difference and commit it."""
         db = self._require_db()
         self.generation = generation = self.generation + 1
+        if diff.remove:
+            self.closing = generation
         # Noted first: the agent may answer before the last write has returned.
         for entry_id in diff.remove:
             self._forget(entry_id)
         for entry_id, entry in diff.write.items():
             self._note(entry_id, entry)
             self._published[entry_id] = generation
-        await db.rm_many([f"{FORWARDS}/{entry_id}" for entry_id in diff.remove])
         items = [
             (f"{FORWARDS}/{entry_id}", format_entry(entry).encode("ascii"))
             for entry_id, entry in diff.write.items()
         ]
-        await db.write_many([*items, (FORWARDS, b"%d" % generation)])
-        return generation
+        async with self._read_anew_after_failure():
+            await db.rm_many([f"{FORWARDS}/{entry_id}" for entry_id in diff.remove])
+            await db.write_many([*items, (FORWARDS, b"%d" % generation)])
 
     async def publish_outbound(self, diff: OutboundDiff, wanted: Tree) -> None:
         """Write a difference of outbound rules and commit every changed source."""
         db = self._require_db()
-        await db.rm_many(
-            [f"{OUTBOUND}/{path}" for path in diff.remove]
-            + [f"{OUTBOUND}/{source}/" for source in diff.gone]
-        )
+        removed = [f"{OUTBOUND}/{path}" for path in diff.remove]
+        removed += [f"{OUTBOUND}/{source}/" for source in diff.gone]
         items = [
             (f"{OUTBOUND}/{path}", value.encode("ascii"))
             for path, value in diff.write.items()
         ]
         commits = [(f"{OUTBOUND}/{s}", b"") for s in (*diff.sources, *diff.gone)]
-        await db.write_many([*items, *commits])
-        await db.rm_many([f"{OUTBOUND}/{source}" for source in diff.gone])
+        async with self._read_anew_after_failure():
+            await db.rm_many(removed)
+            await db.write_many([*items, *commits])
+            await db.rm_many([f"{OUTBOUND}/{source}" for source in diff.gone])
         self.outbound = {source: dict(keys) for source, keys in wanted.items()}
+
+    @asynccontextmanager
+    async def _read_anew_after_failure(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except QubesDBError:
+            # Some of it may be there and some not; a new connection will tell.
+            await self.close()
+            raise
 
     async def ask(self, token: str, patience: float) -> None:
         """Ask the agent for its counters; give up after `patience` seconds."""
@@ -166,7 +186,8 @@ class Hop:
     def _note(self, entry_id: str, entry: Entry | None) -> None:
         self.present[entry_id] = entry
         if entry is not None:
-            self._ids[entry.content] = entry_id
+            # Should there be two of one content, the first is the one that stays.
+            self._ids.setdefault(entry.content, entry_id)
 
     def _forget(self, entry_id: str) -> None:
         entry = self.present.pop(entry_id, None)

@@ -54,6 +54,7 @@ class Reconciler:
         self._passed = asyncio.Condition()
         self._asked = 0
         self._done = 0
+        self._planned_at = 0.0
         self.plan = Plan()
 
     def wake(self) -> None:
@@ -92,9 +93,10 @@ class Reconciler:
             asyncio.get_running_loop().call_later(_RETRY_SECONDS, self.wake)
 
     def _until_next_end(self) -> float:
-        now = self._now()
-        ends = (end - now for end in self._rules.ends() if end > now)
-        return min(min(ends, default=_LONGEST_SLEEP), _LONGEST_SLEEP)
+        # What ended while the pass was under way was not over yet for the plan.
+        ends = (end for end in self._rules.ends() if end > self._planned_at)
+        left = min(ends, default=float("inf")) - self._now()
+        return max(min(left, _LONGEST_SLEEP), 0.0)
 
     def try_plan(self, instead: Mapping[str, tuple[ForwardRule, ...]]) -> Plan:
         """Plan as if these qubes had these forwards, confirmed; changes nothing."""
@@ -104,6 +106,7 @@ class Reconciler:
         return plan_forwards(forwards, snapshot, self._now(), self._boot_id)
 
     async def _pass(self) -> None:
+        self._planned_at = self._now()
         self._rules.drop_expired(self._topology.snapshot)
         await self._hops.follow(self._topology.snapshot)
         self.plan = plan = self.try_plan({})
@@ -111,32 +114,35 @@ class Reconciler:
             name: (hop, diff_hop(plan.entries.get(name, ()), hop.present, _numbers()))
             for name, hop in self._hops.open.items()
         }
-        opening = any(diff.write for _hop, diff in diffs.values())
-        closed = await self._close(diffs)
-        if opening and closed:
-            await together(
-                hop.wait_handled(generation, CLOSE_PATIENCE)
-                for hop, generation in closed
-            )
-        await self._open(diffs)
+        await together(
+            hop.publish(HopDiff(remove=diff.remove))
+            for hop, diff in diffs.values()
+            if diff.remove
+        )
+        if any(diff.write for _hop, diff in diffs.values()):
+            await self._wait_closed()
+            await self._open(diffs)
         await self._publish_outbound()
 
-    async def _close(
-        self, diffs: Mapping[str, tuple[Hop, HopDiff]]
-    ) -> list[tuple[Hop, int]]:
-        closed: list[tuple[Hop, int]] = []
-
-        async def close(hop: Hop, diff: HopDiff) -> None:
-            closed.append((hop, await hop.publish(HopDiff(remove=diff.remove))))
-
-        await together(close(hop, diff) for hop, diff in diffs.values() if diff.remove)
-        return closed
+    async def _wait_closed(self) -> None:
+        """Wait for what this pass closed, and what earlier ones did."""
+        closing = [hop for hop in self._hops.open.values() if hop.closing > hop.handled]
+        await together(hop.wait_handled(hop.closing, CLOSE_PATIENCE) for hop in closing)
+        for hop in closing:
+            hop.closing = 0
 
     async def _open(self, diffs: Mapping[str, tuple[Hop, HopDiff]]) -> None:
+        # Time has passed: what was to be opened may be closed, or its qube gone, by
+        # now. Whatever else has changed meanwhile has asked for another pass.
+        still = self.try_plan({}).entries
+        writes = {
+            name: {i: e for i, e in diff.write.items() if e in still.get(name, ())}
+            for name, (_hop, diff) in diffs.items()
+        }
         await together(
-            hop.publish(HopDiff(write=diff.write))
-            for hop, diff in diffs.values()
-            if diff.write
+            diffs[name][0].publish(HopDiff(write=write))
+            for name, write in writes.items()
+            if write
         )
 
     async def _publish_outbound(self) -> None:
