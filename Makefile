@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What each package is for: docs/dependencies.md
 PACKAGES := python3-venv python3-nftables python3-lxml nftables iproute2 \
-	iputils-ping util-linux dnsmasq-base curl procps
+	iputils-ping util-linux dnsmasq-base curl procps netbase
 INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test lint types unit lab setup clean

@@ -33,7 +33,7 @@ from qubesforward.lab.sandbox import (
     enter_namespaces,
 )
 from qubesforward.lab.state import LabState
-from qubesforward.lab.supervisor import DOM0, Supervisor
+from qubesforward.lab.supervisor import BASE_FIREWALL, DOM0, Supervisor
 from qubesforward.lab.topology import Topology, load_topology
 
 _PATIENCE = 60.0
@@ -135,6 +135,8 @@ def _await_ready(answers: BinaryIO, report: Callable[[str], None]) -> None:
 def _read_tails(logs: Path) -> str:
     """Return the ends of the logs that may say why the lab did not come up."""
     files = [logs / "lab.log", *sorted((logs / DOM0).glob("*.log"))]
+    # What its rules could not be loaded for keeps every qube from starting.
+    files += sorted(logs.glob(f"*/{BASE_FIREWALL}.log"))
     tails = []
     for file in files:
         with suppress(OSError):

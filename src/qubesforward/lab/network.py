@@ -75,7 +75,8 @@ def plug_card(card: CardSpec, port: str, pid: int) -> None:
     """Plug a card of a domain into its network; `port` is the plug's other end."""
     run_ip(
         [
-            f"link add dev {port} type veth peer name {card.name} netns {pid}",
+            f"link add dev {port} type veth"
+            f" peer name {card.name} netns {pid} address {_mac_of(card)}",
             f"link set dev {port} master {_bridge_of(card.network)} addrgenmode none",
             f"link set dev {port} up",
         ]
@@ -92,6 +93,14 @@ def plug_card(card: CardSpec, port: str, pid: int) -> None:
     if card.gateway6:
         lines.append(f"route add ::/0 via {card.gateway6} dev {card.name}")
     run_ip(lines, pid)
+
+
+def _mac_of(card: CardSpec) -> str:
+    """Return the address burnt into a card: a restart of its owner keeps it.
+
+    Neighbours remember it for a while, so a new one would make the card unreachable.
+    """
+    return ":".join(f"{byte:02x}" for byte in (0x02, 0x51, *card.ip.ip.packed))
 
 
 def unplug(port: str) -> None:

@@ -33,6 +33,9 @@ from qubesforward.lab.topology import CardSpec, QubeSpec, ServiceSpec, Topology
 DOM0 = "dom0"
 # What a netvm tells its clients as name servers (Qubes' vm/net mixin).
 VIRTUAL_DNS = ("10.139.1.1", "10.139.1.2")
+BASE_FIREWALL = "qubes-base-firewall"
+"""The unit in every qube that loads its base rules, before all others."""
+
 _BASE_RULES = Path(__file__).with_name("base.nft")
 _QUBE_ROLES = ("netvm", "app")
 
@@ -116,7 +119,7 @@ class Supervisor:
 
     def _describe_qube(self, name: str, role: str, qube: QubeSpec | None) -> DomainSpec:
         rules = ("nft", "-f", str(_BASE_RULES))
-        base = ServiceSpec("qubes-base-firewall", rules, oneshot=True)
+        base = ServiceSpec(BASE_FIREWALL, rules, oneshot=True)
         services = self._without_missing(list_qube_services(qube))
         store = Path(STORE, name)
         for directory in ("rw/config", "home"):
