@@ -9,7 +9,10 @@ PACKAGES := python3-venv python3-nftables python3-lxml nftables iproute2 \
 	iputils-ping util-linux dnsmasq-base curl procps netbase
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint types unit lab setup clean
+# Of `make fuzz`, for all decoders together.
+SECONDS ?= 60
+
+.PHONY: demo test lint types unit fuzz lab setup clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -26,6 +29,10 @@ types: setup
 
 unit: setup
 	$(BIN)/pytest
+
+# With atheris where it is installed (pip install -e '.[fuzz]'), without it otherwise.
+fuzz: setup
+	$(BIN)/python -m fuzz --seconds $(SECONDS)
 
 setup: $(INSTALLED)
 

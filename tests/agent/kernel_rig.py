@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from typing import Any
 
 from qubesforward.agent.applier import Applier
@@ -69,10 +70,9 @@ class Rig:
         self.upsets: list[Upset] = []
         self.kernel = Kernel(self._note_upset)
         self.conntrack = Conntrack()
-        if now is None:
-            self.applier = Applier(self.kernel, self.conntrack)
-        else:
-            self.applier = Applier(self.kernel, self.conntrack, lambda: now)
+        self.now = now or 0.0
+        clock = time.time if now is None else lambda: self.now
+        self.applier = Applier(self.kernel, self.conntrack, clock)
         self.selection = self.applier.selection
 
     def _note_upset(self, what: Upset) -> None:

@@ -333,12 +333,12 @@ def test_an_element_that_somebody_put_in_the_way_is_put_right() -> None:
 @isolated
 def test_what_has_ended_leaves_nothing_behind() -> None:
     nft(QUBES)
-    now = time.time()
-    wanted = {A: entry(f"until={int(now) + 1}")}
+    end = int(time.time()) + 2
+    wanted = {A: entry(f"until={end}")}
     rig = Rig()
     rig.applier.converge(wanted, OUTERMOST)
     assert live_marks() == {mark_of(A)}
-    time.sleep(max(0, int(now) + 1.1 - time.time()))
+    time.sleep(end + 0.1 - time.time())
     assert elements_of("live") == elements_of("external4") == []
     rig.applier.converge(wanted, OUTERMOST, touched=[])
     assert elements_of("keep4") == []

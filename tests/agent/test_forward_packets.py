@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Real packets through a hop and into a target, with real agents in both."""
 
+import sys
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from qubesforward.nft.forwards import mark_of
 from tests.agent.forward_world import (
     FILTER,
     GATEWAY,
@@ -151,30 +153,33 @@ def test_a_moved_end_does_not_cut_the_connection(world: World) -> None:
     world.hop_agent.order({A: None})
 
 
-def is_tracked(world: World, what: str) -> bool:
-    listed = world.hop.run("cat /proc/net/nf_conntrack 2>/dev/null || conntrack -L")
-    return what in listed
+_COUNT = """
+from qubesforward.agent.conntrack import Conntrack
+print(len(Conntrack().find_dead(lambda mark: False, [{}])))
+"""
 
 
-@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def count_tracked(world: World, entry_id: str) -> int:
+    """Count the connections of an entry that the hop tracks."""
+    count = _COUNT.format(mark_of(entry_id))
+    return int(world.hop.run(f"{sys.executable} -c '{count}'"))
+
+
+@pytest.mark.parametrize("kind", ["tcp", "udp-stream"])
 def test_a_closed_connection_is_not_taken_up_again_by_its_target(
-    world: World, proto: str
+    world: World, kind: str
 ) -> None:
     # With equal ports the entry that the target's next packet would make matches
     # the packets of the client: the connection went on when its entry was deleted.
-    world.hop_agent.order({A: forward(f"proto={proto}")})
-    if proto == "tcp":
-        assert world.dial("tcp", HOP, 5000) == LAN
-        assert world.dial("flow") == "flows"
-        world.hop_agent.order({A: None})
+    closed = {"tcp": "10000c0a", "udp-stream": "10000c0b"}[kind]
+    world.hop_agent.order({closed: forward(f"proto={kind[:3]}")})
+    assert world.dial(kind, HOP, 5000) == LAN
+    assert world.dial("flow") == "flows"
+    assert count_tracked(world, closed) == 1
+    world.hop_agent.order({closed: None})
+    assert wait_until(lambda: count_tracked(world, closed) == 0)
+    for _ in range(3):
         assert world.dial("flow") == "TimeoutError"
-        time.sleep(0.5)
-        assert world.dial("flow") == "TimeoutError"
-    else:
-        assert world.dial("udp", HOP, 5000) == LAN
-        world.hop_agent.order({A: None})
-        assert world.dial("again") in NOBODY
-    assert wait_until(lambda: not is_tracked(world, "mark=268435"))
 
 
 def test_a_client_with_a_fixed_port_reaches_the_forward_that_comes_next(
@@ -240,7 +245,7 @@ def test_the_target_reports_what_came_in_and_whether_anyone_listens(
     before = report(world, "target_agent")[T].split()
     assert world.dial("udp", HOP, 5000) == LAN
     after = report(world, "target_agent")
-    assert int(after[T].split()[0]) == int(before[0]) + 2
+    assert int(after[T].split()[0]) >= int(before[0]) + 2
     assert after[T].endswith("listening")
     assert after[B] == "0 0 silent"
     world.hop_agent.order({A: None})

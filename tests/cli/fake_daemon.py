@@ -67,6 +67,10 @@ class FakeDaemon:
     unreadable: dict[str, list[str]] = field(default_factory=dict)
     unconfirmed: set[str] = field(default_factory=set)
     listening: set[int] = field(default_factory=set)
+    log: list[dict[str, Any]] = field(default_factory=list)
+    more: bool = False
+    audit: str = ""
+    since: int = -1
     traffic: tuple[int, int] = (0, 0)
     qubes: dict[str, Qube] = field(default_factory=dict)
     hops: dict[str, FakeHop] = field(default_factory=dict)
@@ -100,10 +104,11 @@ class FakeDaemon:
             ("Plan", "forward"): self._plan,
             ("Status", "forward"): self._status,
             ("Confirm", "forward"): self._confirm,
+            ("Log", "forward"): self._log,
         }.get((name, call.arg))
         if handler is None or call.source != "dom0":
             raise Refused(call.method)
-        is_of_all = name == "Status" and call.dest == "dom0"
+        is_of_all = name in ("Status", "Log") and call.dest == "dom0"
         if call.dest not in self.qubes and not is_of_all:
             raise AdminException(
                 "QubesVMNotFoundError", "no such qube: %s", f"{call.dest!a}"
@@ -183,6 +188,11 @@ class FakeDaemon:
         self.unconfirmed.discard(dest)
         return b""
 
+    def _log(self, dest: str, payload: bytes) -> bytes:
+        self.since = int(payload or b"0")
+        told = {"events": self.log, "more": self.more, "problem": self.audit}
+        return json.dumps(told).encode()
+
     def _outcomes(self, forwards: dict[str, list[ForwardRule]]) -> tuple[Outcome, ...]:
         asked = {
             name: Forwards(tuple(rules), name not in self.unconfirmed)
@@ -222,7 +232,9 @@ class FakeDaemon:
             for name in sorted(self.qubes)
             if dest in ("dom0", name)
         ]
-        return json.dumps({"qubes": qubes, "hops": self._describe_hops()}).encode()
+        hops = self._describe_hops()
+        told = {"qubes": qubes, "hops": hops, "audit": self.audit}
+        return json.dumps(told).encode()
 
     def _describe(self, outcome: Outcome) -> dict[str, Any]:
         path = [

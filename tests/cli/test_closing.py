@@ -58,6 +58,18 @@ def test_sends_the_user_to_the_template_that_has_the_forward(
     assert "qvm-forward personal --close 443" in ran.err
 
 
+def test_nothing_to_close_was_said_of_what_the_template_keeps_open(
+    forward: Run, daemon: FakeDaemon
+) -> None:
+    forward("personal", "443", "--disposables")
+    daemon.make_instance("work", "personal")
+    ran = forward("work", "--close-all")
+    assert (ran.status, ran.out) == (1, "")
+    assert "qvm-forward personal --close-all" in ran.err
+    assert forward("--close-all").status == 0
+    assert stored(daemon, "personal") == []
+
+
 def test_closes_all_of_a_qube_and_of_the_computer(
     forward: Run, daemon: FakeDaemon
 ) -> None:

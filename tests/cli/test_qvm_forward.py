@@ -141,6 +141,7 @@ def test_a_refusal_is_said_and_is_a_failure(forward: Run, daemon: FakeDaemon) ->
     )
     ran = forward("vault", "443")
     assert (ran.status, "vault has no netvm" in ran.out) == (1, True)
+    assert "to take it back: qvm-forward vault --close 443/tcp" in ran.err
 
 
 def test_a_conflict_is_refused_unless_forced(forward: Run, daemon: FakeDaemon) -> None:

@@ -201,6 +201,7 @@ def test_a_timed_forward_is_taken_out_when_its_time_is_over(tmp_path: Path) -> N
     async def test(world: World) -> None:
         end = int(time.time()) + 2
         await world.add("work", f"{EXTERNAL} expire={end}")
+        await until(lambda: world.entries("work") != {})
         assert f"until={end}" in next(iter(world.entries("work").values()))
         await until(lambda: world.entries("work") == {})
         assert time.time() >= end

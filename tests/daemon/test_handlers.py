@@ -33,3 +33,18 @@ def test_a_hop_that_has_not_closed_the_last_forward_is_still_told(
         await until(is_only_one_missing)
 
     in_world(tmp_path, test)
+
+
+def test_a_hop_that_could_not_be_told_passed_for_closed(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.call("Add+forward", "work", RULE)
+        world._dbs.pop("sys-net").close()
+
+        async def is_lost() -> bool:
+            return (await hops(world)).get("sys-net") == "silent"
+
+        await until(is_lost)
+        await world.call("Remove+forward", "work", RULE)
+        assert (await hops(world))["sys-net"] == "silent"
+
+    in_world(tmp_path, test)

@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from qubesforward.qubes.admin_wire import NO_ANSWER
 from tests.daemon.world import World, until
 
 _OLD = "forwardtype=external proto=tcp srcports=80-80"
+_HOPS = ("sys-net", "sys-firewall", "work")
 _NEW = "forwardtype=external proto=tcp srcports=443-443"
 
 # Counts the steps once the file `armed` exists, and dies at the one it is told.
@@ -103,7 +103,7 @@ async def _die_at(world: World, last: int) -> bool:
             acknowledged = True
         except ForwardError:
             acknowledged = False
-        died = await asyncio.to_thread(_wait_briefly, process)
+        died = await _dies(world, process)
     finally:
         (world.root / "armed").unlink(missing_ok=True)
         process.kill()
@@ -115,7 +115,7 @@ async def _die_at(world: World, last: int) -> bool:
         assert _NEW in rules or not acknowledged
         # What the hops hold converges to what is stored, whatever was half done.
         count = rules.count("\n")
-        for hop in ("sys-net", "sys-firewall", "work"):
+        for hop in _HOPS:
             await until(partial(_has_entries, world, hop, count))
         if _NEW in rules:
             lines = [line for line in rules.splitlines() if _NEW in line]
@@ -130,13 +130,14 @@ def _has_entries(world: World, hop: str, count: int) -> bool:
     return len(world.entries(hop)) == count
 
 
-def _wait_briefly(process: subprocess.Popen[bytes]) -> bool:
-    end = time.monotonic() + 0.3
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            return process.returncode == -signal.SIGKILL
-        time.sleep(0.01)
-    return False
+async def _dies(world: World, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until the daemon is dead, or every hop has both forwards."""
+    async with asyncio.timeout(10):
+        while process.poll() is None:
+            if all(_has_entries(world, hop, 2) for hop in _HOPS):
+                return False
+            await asyncio.sleep(0.01)
+    return process.returncode == -signal.SIGKILL
 
 
 def test_nothing_acknowledged_is_lost_at_any_step(tmp_path: Path) -> None:

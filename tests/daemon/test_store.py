@@ -86,3 +86,28 @@ def test_a_fault_between_two_steps_leaves_the_old_list(
     assert sorted(path.name for path in file_of(tmp_path).parent.iterdir()) == [
         "firewall.xml"
     ]
+
+
+def test_a_pipe_in_the_place_of_a_file_stopped_the_daemon(
+    tmp_path: Path, store: Store
+) -> None:
+    os.mkfifo(file_of(tmp_path))
+    assert "not a regular file" in store.load("work", "AppVM").problem
+
+
+def test_of_a_file_that_is_too_large_no_more_is_read_than_shows_it(
+    tmp_path: Path, store: Store
+) -> None:
+    with file_of(tmp_path).open("wb") as file:
+        file.truncate(2**40)
+    assert "at most" in store.load("work", "AppVM").problem
+
+
+def test_of_two_unreadable_files_in_a_second_one_was_lost(
+    tmp_path: Path, store: Store
+) -> None:
+    for content in (b"one", b"two", b"three"):
+        file_of(tmp_path).write_bytes(content)
+        store.forget("work")
+        store.replace_unreadable("work", "AppVM")
+    assert len(list(file_of(tmp_path).parent.iterdir())) == 3

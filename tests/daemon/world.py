@@ -37,9 +37,10 @@ class World:
         self.qubes: dict[str, dict[str, str]] = {n: dict(q) for n, q in CHAIN.items()}
         self.halted: set[str] = set()
         self.mute: set[str] = set()
+        self.broken: set[str] = set()
         self.refusing: dict[str, str] = {}
         self.log: list[tuple[str, frozenset[str]]] = []
-        self._queues: list[asyncio.Queue[Event]] = []
+        self._queues: list[asyncio.Queue[Event | None]] = []
         self._dbs: dict[str, QubesDBServer] = {}
         self._tasks: list[asyncio.Task[Any]] = []
         self._stop: asyncio.Event | None = None
@@ -101,6 +102,12 @@ class World:
         for queue in self._queues:
             queue.put_nowait(Event(subject, event, kwargs))
 
+    def hang_up(self) -> None:
+        """End the event connections, as a qubesd does that restarts."""
+        for queue in self._queues:
+            queue.put_nowait(None)
+        self._queues.clear()
+
     def store(self, name: str) -> dict[str, bytes]:
         return dict(self._dbs[name].store.select("/"))
 
@@ -137,6 +144,8 @@ class World:
             return "".join(map(self._line, names)).encode()
         if call.dest not in self.qubes:
             raise AdminException("QubesVMNotFoundError", "no such qube: %s", call.dest)
+        if call.dest in self.broken:
+            raise Refused(call.method)
         if call.method == "admin.vm.property.GetAll":
             return self._properties(call.dest)
         if call.method == "admin.vm.feature.CheckWithTemplate":
@@ -155,10 +164,10 @@ class World:
         return encode_properties({n: Property(v, "str") for n, v in values.items()})
 
     async def _subscribe(self, _call: Call) -> AsyncIterator[Event]:
-        queue: asyncio.Queue[Event] = asyncio.Queue()
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
         self._queues.append(queue)
-        while True:
-            yield await queue.get()
+        while (event := await queue.get()) is not None:
+            yield event
 
     async def _agent(self, name: str) -> None:
         db = await QubesDB.connect(self.db_path(name))

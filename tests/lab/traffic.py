@@ -20,7 +20,7 @@ class Lab(Protocol):
 
 # Answers every connection and datagram with one line of JSON: who I am, who you
 # are to me, and which of my ports you came to. Echoes what else is sent.
-_SERVER = """
+SERVER = """
 import json, selectors, socket, sys
 name, ports = sys.argv[1], json.loads(sys.argv[2])
 pick = selectors.DefaultSelector()
@@ -105,9 +105,7 @@ class Answer:
 @contextmanager
 def serving(lab: Lab, qube: str, ports: Iterable[int]) -> Iterator[None]:
     """Serve TCP and UDP of both families on `ports` of a qube."""
-    server = lab.spawn(
-        qube, ["python3", "-c", _SERVER, qube, json.dumps(sorted(ports))]
-    )
+    server = lab.spawn(qube, ["python3", "-c", SERVER, qube, json.dumps(sorted(ports))])
     try:
         assert server.stdout is not None
         line = server.stdout.readline()

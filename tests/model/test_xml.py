@@ -261,6 +261,8 @@ _BOMB = (
     '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
     '<firewall version="2" owner="&b;"><rules>&b;</rules></firewall>'
 )
+# Minutes of work for libxml2, if it got them.
+_MANY_ATTRIBUTES = " ".join(f"a{number}=''" for number in range(400_000))
 
 
 @pytest.mark.parametrize(
@@ -290,7 +292,10 @@ _BOMB = (
         ),
         (b"<x>" * 300 + b"</x>" * 300, "not XML"),
         (b" " * (LARGEST_DOCUMENT + 1), "bytes; a firewall.xml has at most"),
-        (b"<" * (MOST_TAGS + 1), "tags; a firewall.xml has fewer"),
+        (b"<" * (MOST_TAGS + 1), "tags or attributes; a firewall.xml has fewer"),
+        (b"=" * (MOST_TAGS + 1), "tags or attributes; a firewall.xml has fewer"),
+        (document(f"<a {_MANY_ATTRIBUTES}/>").encode(), "a tag and text of over 4096"),
+        (document('<a xmlns:b = "c"/>').encode(), "no namespaces"),
         (document("<a/>" * (MOST_RULES + 1)).encode(), "rules; a firewall.xml has"),
     ],
     ids=lambda value: value if isinstance(value, str) else "data",

@@ -100,6 +100,13 @@ def test_a_new_end_replaces_the_element_and_keeps_its_counter() -> None:
     assert diff([old], [new]) == Change([old], [new._replace(counter=Counter(3, 180))])
 
 
+def test_an_end_that_is_remembered_is_compared_to_the_second() -> None:
+    old = Element("live", b"1234", until=1_790_000_060)
+    new = Element("live", b"1234", until=1_790_000_061)
+    assert diff([old], [new]) == Change([old], [new])
+    assert diff([old], [old]) == Change([], [])
+
+
 def test_another_target_replaces_the_element() -> None:
     old = Element("keep4", b"1234", data=b"aaaa")
     new = Element("keep4", b"1234", data=b"bbbb")

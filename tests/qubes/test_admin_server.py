@@ -204,16 +204,76 @@ def test_more_clients_than_can_be_served_are_refused(
     socket_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admin_server, "MAX_CLIENTS", 1)
+    gate = asyncio.Event()
+
+    async def handle(_call: Call) -> bytes:
+        await gate.wait()
+        return b"done"
 
     async def test(path: str) -> None:
-        _reader, writer = await asyncio.open_unix_connection(path)
+        first = asyncio.create_task(send(path, LIST))
         await asyncio.sleep(0.05)
         assert await send(path, LIST) == b""
-        writer.close()
+        gate.set()
+        assert await first == b"0\0done"
+        assert await send(path, LIST) == b"0\0done"
+
+    run(socket_dir, test, handle)
+
+
+def test_clients_that_send_no_call_keep_nobody_out(
+    socket_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_server, "MAX_CLIENTS", 2)
+
+    async def test(path: str) -> None:
+        silent = [await asyncio.open_unix_connection(path) for _ in range(5)]
         await asyncio.sleep(0.05)
         assert await send(path, LIST) == b"0\0admin.vm.List"
+        # Those that came last may still send theirs.
+        reader, writer = silent[-1]
+        writer.write(LIST)
+        writer.write_eof()
+        assert await reader.read() == b"0\0admin.vm.List"
+        for _reader, writer in silent:
+            writer.close()
 
     run(socket_dir, test)
+
+
+def test_answers_that_nobody_reads_do_not_pile_up(
+    socket_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_server, "MAX_UNREAD", 5_000_000)
+
+    async def handle(_call: Call) -> bytes:
+        return bytes(2_000_000)
+
+    async def test(path: str) -> None:
+        lazy = []
+        for _ in range(6):
+            reader, writer = await asyncio.open_unix_connection(path, limit=1)
+            writer.write(LIST)
+            writer.write_eof()
+            lazy.append((reader, writer))
+            await asyncio.sleep(0.05)
+        # Whoever came last is served, and those before as far as there is room.
+        assert len(await send(path, LIST)) == 2_000_002
+        sizes = [len(await _read_all(reader)) for reader, _writer in lazy]
+        assert sizes[0] < 2_000_002
+        assert sizes[-1] == 2_000_002
+        for _reader, writer in lazy:
+            writer.close()
+
+    run(socket_dir, test, handle)
+
+
+async def _read_all(reader: asyncio.StreamReader) -> bytes:
+    data = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := await reader.read(1_000_000):
+            data += piece
+    return data
 
 
 def test_socket_of_a_dead_server_is_taken_over(socket_dir: Path) -> None:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
 from qubesforward.model.hosts import Address
+from qubesforward.model.observation import MOST_VALUES
 from qubesforward.qubes.qubesdb import QubesDB
 
 HANDLED = "/qubes-forward-handled"
@@ -15,6 +16,10 @@ OUTSIDE = "/qubes-forward-outside"
 ASK = "/qubes-forward-ask"
 REPORT = "/qubes-forward-report/"
 REPORTED = "/qubes-forward-reported"
+DIAGNOSE = "/qubes-forward-diagnose"
+DIAGNOSIS = "/qubes-forward-diagnosis/"
+DIAGNOSED = "/qubes-forward-diagnosed"
+STOPPED = "/qubes-forward-stopped"
 
 LONGEST_VALUE = 3072
 LONGEST_PATH = 63
@@ -35,6 +40,7 @@ class Answers:
         self._refused: dict[str, str] = {}
         self._outside: bytes | None = None
         self._reports = 0
+        self._diagnoses = 0
 
     async def start(self) -> None:
         """Take over what an earlier run has written."""
@@ -42,6 +48,12 @@ class Answers:
             path.removeprefix(REFUSED): "" for path in await self._db.list(REFUSED)
         }
         self._reports = len(await self._db.list(REPORT))
+        self._diagnoses = len(await self._db.list(DIAGNOSIS))
+        await self._db.rm(STOPPED)
+
+    async def say_stopped(self) -> None:
+        """Say that this agent ends in order, and that nobody need wait for it."""
+        await self._db.write(STOPPED, b"1")
 
     async def acknowledge(
         self, generation: bytes | None, refused: Mapping[str, str]
@@ -78,12 +90,28 @@ class Answers:
     async def report(self, lines: Iterable[str], untrusted_token: bytes) -> None:
         """Write a report, a line for each entry, and then the token that asked."""
         values = _join(lines)
-        items = [(f"{REPORT}{n}", value) for n, value in enumerate(values)]
-        surplus = [f"{REPORT}{n}" for n in range(len(values), self._reports)]
-        self._reports = len(values)
+        before, self._reports = self._reports, len(values)
+        await self._write_numbered(REPORT, values, before, (REPORTED, untrusted_token))
+
+    async def read_diagnose(self) -> bytes | None:
+        """Return what dom0 wrote to ask for a close look, None if that is gone."""
+        return await self._db.read(DIAGNOSE)
+
+    async def tell_diagnosis(self, lines: Iterable[str], token: str) -> None:
+        """Write what was seen, as far as dom0 reads it, and the token that asked."""
+        values = _join(lines)[:MOST_VALUES]
+        before, self._diagnoses = self._diagnoses, len(values)
+        end = (DIAGNOSED, token.encode("ascii", "replace"))
+        await self._write_numbered(DIAGNOSIS, values, before, end)
+
+    async def _write_numbered(
+        self, prefix: str, values: list[bytes], before: int, end: tuple[str, bytes]
+    ) -> None:
+        items = [(f"{prefix}{n}", value) for n, value in enumerate(values)]
+        surplus = [f"{prefix}{n}" for n in range(len(values), before)]
         await asyncio.gather(
             self._db.rm_many(surplus),
-            self._db.write_many([*items, (REPORTED, untrusted_token)]),
+            self._db.write_many([*items, end]),
         )
 
 

@@ -86,7 +86,7 @@ def encode_flow_deletion(flow: TrackedFlow) -> bytes:
 def decode_flow(payload: bytes) -> TrackedFlow:
     """Read one part of an answer; raise `MalformedMessage`."""
     found = decode_attributes(payload, len(NFGENMSG))
-    nfproto = payload[0]
+    nfproto = payload[0] if payload else 0
     if nfproto not in _IP_SRC or not {_TUPLE_ORIG, _TUPLE_REPLY} <= found.keys():
         raise MalformedMessage("conntrack: not a connection of IPv4 or IPv6")
     return TrackedFlow(

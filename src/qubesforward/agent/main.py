@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
+import signal
 import sys
 
 from qubesforward.qubes.paths import QUBESDB_SOCKET
@@ -29,7 +30,15 @@ def main() -> None:
     from qubesforward.agent.program import Agent
 
     async def run() -> None:
-        await Agent(options.qubesdb, outbound=not options.no_outbound).run()
+        agent = Agent(options.qubesdb, outbound=not options.no_outbound)
+        work = asyncio.create_task(agent.run())
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+        waiting = asyncio.create_task(ended.wait())
+        await asyncio.wait([work, waiting], return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+        await agent.say_stopped()
 
     asyncio.run(run())
 

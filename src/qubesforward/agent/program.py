@@ -9,16 +9,19 @@ So nothing runs twice at once, and what comes in a burst is done once.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Flag, auto
 
-from qubesforward.agent.answers import ASK, Answers
+from qubesforward.agent.answers import ASK, DIAGNOSE, Answers
 from qubesforward.agent.applier import Applier
 from qubesforward.agent.clock import ClockWatch
 from qubesforward.agent.conntrack import Conntrack
 from qubesforward.agent.detour import Detour, Way, find_ways
+from qubesforward.agent.diagnosis import observe, parse_request
 from qubesforward.agent.interfaces import (
     Interfaces,
     open_route_socket,
@@ -30,8 +33,9 @@ from qubesforward.agent.orders import COMMIT, Orders, read_gateways, watched_pat
 from qubesforward.agent.outbound_task import OutboundTask
 from qubesforward.agent.report import compose_report, read_listening
 from qubesforward.agent.route_wire import GROUPS
-from qubesforward.errors import ForwardError, QubesDBError
+from qubesforward.errors import ApplyError, ForwardError, QubesDBError
 from qubesforward.model.hosts import Address
+from qubesforward.model.observation import format_observation
 from qubesforward.nft.refusals import Surroundings, clean_reason
 from qubesforward.qubes.qubesdb import QubesDB
 
@@ -50,7 +54,13 @@ _CLEARING = 0.01
 _AFTER_END = 0.1
 """Seconds after an entry's end by which the kernel has surely noticed it too."""
 
+_MANY = 1000
+"""Changed entries after which memory is given back: what it took is not needed on."""
+
 _LONGEST_SLEEP = 60.0
+_FAREWELL = 1.0
+"""Seconds that QubesDB may take when the agent is to end."""
+
 _RETRY = 1.0
 """Seconds after which what the kernel refused as a whole is tried again."""
 
@@ -63,6 +73,7 @@ class _Todo(Flag):
     """Something else may have changed what the kernel must hold, or holds."""
     INTERFACES = auto()
     ASK = auto()
+    DIAGNOSE = auto()
 
 
 class Agent:
@@ -87,6 +98,7 @@ class Agent:
         self._todo = _Todo.NOTHING
         self._wake = asyncio.Event()
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._trim_memory = ctypes.CDLL(None).malloc_trim
 
     async def run(self) -> None:
         """Work until cancelled; what is applied then stays.
@@ -100,6 +112,13 @@ class Agent:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._work())
             tasks.create_task(self._stay_connected())
+
+    async def say_stopped(self) -> None:
+        """Tell dom0, if it can be told, that this agent ends in order."""
+        if self._answers is not None:
+            with suppress(QubesDBError, TimeoutError):
+                async with asyncio.timeout(_FAREWELL):
+                    await self._answers.say_stopped()
 
     def _flag(self, todo: _Todo) -> None:
         self._todo |= todo
@@ -153,7 +172,7 @@ class Agent:
 
     async def _serve(self, db: QubesDB) -> None:
         """Take in events until the connection ends, which raises `QubesDBError`."""
-        for path in (*watched_paths(), ASK):
+        for path in (*watched_paths(), ASK, DIAGNOSE):
             await db.watch(path)
         answers = Answers(db)
         await answers.start()
@@ -166,6 +185,8 @@ class Agent:
             path = await db.next_event()
             if path == ASK:
                 self._flag(_Todo.ASK)
+            elif path == DIAGNOSE:
+                self._flag(_Todo.DIAGNOSE)
             elif path.startswith(COMMIT):
                 if self._orders.note_event(path):
                     self._flag(_Todo.COMMIT)
@@ -210,6 +231,8 @@ class Agent:
         await self._answers.tell_outside(self._interfaces.outside)
         if _Todo.ASK in todo:
             await self._report(self._answers)
+        if _Todo.DIAGNOSE in todo:
+            await self._diagnose(self._answers)
 
     def _converge(self, todo: _Todo, touched: set[str] | None) -> dict[str, str]:
         """Bring the kernel to what is wanted; return the reasons of those refused."""
@@ -224,13 +247,24 @@ class Agent:
                 here.astray,
                 touched,
             )
-            self._detour.converge(self._find_detours())
+            self._converge_detour()
+            if touched is None or len(touched) > _MANY:
+                self._trim_memory(0)
         except ForwardError as error:
             LOG.error("nothing can be applied: %s", error)
+            self._applier.note_upset(Upset.TABLE)
             self._flag_later("retry", _RETRY, _Todo.CONVERGE | _Todo.INTERFACES)
             reason = clean_reason(f"kernel: {error}")
             return dict.fromkeys(entries, reason)
         return self._applier.selection.refused
+
+    def _converge_detour(self) -> None:
+        try:
+            self._detour.converge(self._find_detours())
+        except ApplyError as error:
+            # Without it answers go into the tunnel, where nobody waits for them.
+            LOG.error("no way past the tunnel: %s", error)
+            self._flag_later("retry", _RETRY, _Todo.INTERFACES)
 
     def _find_detours(self) -> dict[int, Way]:
         selection = self._applier.selection
@@ -262,3 +296,11 @@ class Agent:
             read_listening(),
         )
         await answers.report(lines, untrusted_token)
+
+    async def _diagnose(self, answers: Answers) -> None:
+        untrusted_request = await answers.read_diagnose()
+        if untrusted_request is not None:
+            token, ids = parse_request(untrusted_request)
+            accepted = self._applier.selection.accepted
+            seen = observe(ids, accepted, self._kernel, time.time())
+            await answers.tell_diagnosis(format_observation(seen), token)

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 
+from qubesforward.agent.sockets import Waiting, read_waiting
 from qubesforward.model.entry import Entrance, Entry
 from qubesforward.nft.elements_wire import Counter, Element
 from qubesforward.nft.forwards import (
@@ -16,15 +16,9 @@ from qubesforward.nft.forwards import (
     place,
 )
 
-_NET = Path("/proc/self/net")
-
 _Socket = tuple[str, int, int]
 """Protocol, IP version, port."""
 
-# States as /proc/net writes them: TCP_LISTEN; for UDP TCP_CLOSE, not connected.
-_WAITING = {"tcp": "0A", "udp": "07"}
-_ANY6 = "0" * 32
-_LOOPBACK6 = "00000000000000000000000001000000"
 _NOTHING = Counter(0, 0)
 
 
@@ -62,29 +56,16 @@ def is_listening(entry: Entry, listening: frozenset[_Socket]) -> bool:
 
 def read_listening() -> frozenset[_Socket]:
     """Return what sockets of this network namespace wait for from outside."""
-    found: set[_Socket] = set()
-    for proto in _WAITING:
-        for family, name in ((4, proto), (6, f"{proto}6")):
-            try:
-                table = (_NET / name).read_text("ascii")
-            except OSError:
-                # No such file where the kernel does without IPv6.
-                continue
-            found.update(parse_sockets(table, proto, family))
-    return frozenset(found)
+    return frozenset(find_reachable(read_waiting()))
 
 
-def parse_sockets(table: str, proto: str, family: int) -> Iterator[_Socket]:
-    """Read a table of /proc/net (proc(5)), for sockets that others can reach."""
-    for line in table.splitlines()[1:]:
-        words = line.split()
-        if len(words) < 4 or words[3] != _WAITING[proto]:
-            continue
-        address, _colon, port = words[1].rpartition(":")
-        # IPv4 addresses are one number in the machine's order: 127.x ends in 7F.
-        if address == _LOOPBACK6 or (family == 4 and address.endswith("7F")):
-            continue
-        yield proto, family, int(port, 16)
-        if address == _ANY6:
+def find_reachable(waiting: Iterable[Waiting]) -> Iterator[_Socket]:
+    """Give those of the sockets that others can reach, by families."""
+    for proto, address, port in waiting:
+        # ::ffff:127.0.0.1 and the like are of no use to others either.
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        if not mapped.is_loopback:
+            yield proto, mapped.version, port
+        if address.version == 6 and address.is_unspecified:
             # Unless it was told otherwise, which is not shown, it takes both.
-            yield proto, 4, int(port, 16)
+            yield proto, 4, port

@@ -129,11 +129,7 @@ def decode_address(payload: bytes) -> LinkAddress | None:
         return None
     found = decode_attributes(payload, _IFADDRMSG.size)
     # On a point-to-point link ADDRESS is the other end's.
-    packed = found.get(_LOCAL, found.get(_ADDRESS, b""))
-    try:
-        address = ip_address(packed)
-    except ValueError:
-        raise MalformedMessage("rtnetlink: not an address") from None
+    address = _decode_packed(found.get(_LOCAL, found.get(_ADDRESS, b"")))
     if _FLAGS in found:
         flags = decode_u32(found[_FLAGS])
     bad = 0
@@ -155,7 +151,7 @@ def decode_default_route(payload: bytes) -> tuple[int, Address] | None:
     found = decode_attributes(payload, _RTMSG.size)
     if length != 0 or table != _MAIN_TABLE or not {_OIF, _GATEWAY} <= found.keys():
         return None
-    return decode_u32(found[_OIF]), ip_address(found[_GATEWAY])
+    return decode_u32(found[_OIF]), _decode_packed(found[_GATEWAY])
 
 
 def decode_rule_mark(payload: bytes) -> int | None:
@@ -163,6 +159,13 @@ def decode_rule_mark(payload: bytes) -> int | None:
     _unpack(_RTMSG, payload)
     found = decode_attributes(payload, _RTMSG.size)
     return decode_u32(found[_FWMARK]) if _FWMARK in found else None
+
+
+def _decode_packed(packed: bytes) -> Address:
+    try:
+        return ip_address(packed)
+    except ValueError:
+        raise MalformedMessage("rtnetlink: not an address") from None
 
 
 def _unpack(header: struct.Struct, payload: bytes) -> tuple[int, ...]:

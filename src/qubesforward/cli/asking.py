@@ -9,11 +9,11 @@ from __future__ import annotations
 from argparse import Namespace
 
 from qubesforward.cli.closing import Closing
-from qubesforward.cli.durations import parse_duration, parse_moment
+from qubesforward.cli.durations import parse_duration, parse_moment, parse_past
 from qubesforward.cli.exits import UsageError
-from qubesforward.cli.spec import parse_spec
+from qubesforward.cli.spec import PortSpec, parse_spec
 from qubesforward.errors import InvalidRule
-from qubesforward.model.hosts import Network, parse_network
+from qubesforward.model.hosts import Address, Network, parse_address, parse_network
 from qubesforward.model.rule import REBOOT, ForwardRule, ForwardType, Reach
 from qubesforward.model.values import LONGEST_COMMENT, check_line
 
@@ -28,6 +28,25 @@ def read_closing(options: Namespace) -> Closing:
         )
     except InvalidRule as error:
         raise UsageError(str(error)) from error
+
+
+def read_specs(options: Namespace) -> list[PortSpec]:
+    """Return the ports that are named; raise `UsageError` for what cannot be read."""
+    try:
+        return [parse_spec(text) for text in options.ports]
+    except InvalidRule as error:
+        raise UsageError(str(error)) from error
+
+
+def read_client(options: Namespace) -> Address | None:
+    """Return the one address of ``--from``, if it is given; or raise `UsageError`."""
+    try:
+        clients = [parse_address(text, "--from") for text in options.sources or ()]
+    except InvalidRule as error:
+        raise UsageError(f"{error}; --diagnose takes no network") from error
+    if len(clients) > 1:
+        raise UsageError("--from: --diagnose takes one address")
+    return clients[0] if clients else None
 
 
 def _read_sources(options: Namespace) -> list[Network]:
@@ -62,6 +81,14 @@ def read_rules(options: Namespace, now: int) -> list[ForwardRule]:
             for spec in specs
             for source in dict.fromkeys(sources or [None])
         ]
+    except InvalidRule as error:
+        raise UsageError(str(error)) from error
+
+
+def read_since(options: Namespace, now: int) -> int:
+    """Return from when on the log is wanted; raise `UsageError` for what is no time."""
+    try:
+        return parse_past(options.since, now) if options.since else 0
     except InvalidRule as error:
         raise UsageError(str(error)) from error
 

@@ -77,7 +77,8 @@ def close_ports(
     before = firewall.read_status(qube)
     closing = find_closing(rules, before.find_qube(qube), wanted)
     firewall.remove_forwards(qube, [format_rule(rule) for rule in closing])
-    return _report(console, firewall, before, {qube: closing})
+    _report(console, firewall, before, {qube: closing})
+    return DONE
 
 
 def close_all(console: Console, firewall: Firewall, qube: str) -> int:
@@ -92,15 +93,28 @@ def close_all(console: Console, firewall: Firewall, qube: str) -> int:
     for name in [qube] if qube else names:
         try:
             rules = _read_forwards(firewall, name)
+            if qube:
+                failures += _find_foreign(before.find_qube(name))
             if rules:
                 firewall.clear_forwards(name)
                 closed[name] = rules
         except ForwardError as error:
             failures.append(f"{name}: {error}")
-    status = _report(console, firewall, before, closed)
+    if closed or not failures:
+        _report(console, firewall, before, closed)
     if failures:
         raise ForwardError("; ".join(failures))
-    return status
+    return DONE
+
+
+def _find_foreign(qube: QubeStatus) -> list[str]:
+    owners = unique(forward.owner for forward in qube.forwards)
+    return [
+        f"{qube.name} has forwards from the rules of {owner}; close them there:"
+        f" qvm-forward {owner} --close-all"
+        for owner in owners
+        if owner not in ("", qube.name)
+    ]
 
 
 def _read_forwards(firewall: Firewall, qube: str) -> list[ForwardRule]:
@@ -113,11 +127,11 @@ def _report(
     firewall: Firewall,
     before: Status,
     closed: Mapping[str, Sequence[ForwardRule]],
-) -> int:
+) -> None:
     """Say what is closed once the hops on its way have answered."""
     if not closed:
         console.say("There was nothing to close.")
-        return DONE
+        return
     hops = {
         step.qube
         for name, rules in closed.items()
@@ -138,7 +152,6 @@ def _report(
         )
     for name, rules in closed.items():
         console.say(_describe_closed(name, rules))
-    return DONE
 
 
 def _describe_closed(qube: str, rules: Sequence[ForwardRule]) -> str:

@@ -69,6 +69,24 @@ def parse_moment(text: str, now: int) -> int:
     return moment
 
 
+def parse_past(text: str, now: int) -> int:
+    """Read a moment that is over; return seconds since 1970.
+
+    Takes a length of time before now (``2h``), ``18:30`` (the last one), and the
+    dates and seconds that `parse_moment` takes. Raise `InvalidRule` otherwise.
+    """
+    if _PARTS.match(text):
+        return now - parse_duration(text)
+    moment = _find_moment(text, now)
+    if moment is None:
+        raise InvalidRule(f"{text[:40]!a}: give a time, as in 2h, 18:30 or 2026-12-24")
+    if _CLOCK.match(text):
+        moment = int((datetime.fromtimestamp(moment) - timedelta(days=1)).timestamp())
+    if moment > now:
+        raise InvalidRule(f"{text}: is still to come")
+    return moment
+
+
 def _find_moment(text: str, now: int) -> int | None:
     try:
         if _SECONDS.match(text):

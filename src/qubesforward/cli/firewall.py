@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from qubesforward.cli.exits import UsageError
 from qubesforward.cli.status import Status, decode_plan, decode_status
 from qubesforward.errors import AdminError, MalformedMessage, Unavailable
+from qubesforward.model.hosts import Address
 from qubesforward.model.rule import ForwardRule
 from qubesforward.model.text import format_rule
 from qubesforward.qubes.admin import AdminClient
@@ -116,6 +117,17 @@ class Firewall:
     def read_plan(self, qube: str, rules: Sequence[ForwardRule]) -> Status:
         """Return what adding these rules would do."""
         return decode_plan(self.plan(qube, rules), qube)
+
+    def read_log(self, qube: str, since: int) -> bytes:
+        """Return the answer about what was logged since these seconds after 1970."""
+        return self._call("Log", qube, _FORWARD, str(since))
+
+    def diagnose(
+        self, qube: str, lines: Sequence[str], client: Address | None
+    ) -> bytes:
+        """Return the answer about why these forwards, or all, do not work."""
+        first = [] if client is None else [f"from={client}"]
+        return self._call("Diagnose", qube, _FORWARD, _join_lines([*first, *lines]))
 
     def status(self, qube: str = COMPUTER) -> bytes:
         """Return the answer about a qube, or about all of them."""

@@ -27,9 +27,18 @@ from qubesforward.cli.table import format_paragraph
 def list_qube(console: Console, firewall: Firewall, qube: str) -> None:
     """Tell what is forwarded to one qube."""
     data = firewall.status(qube)
-    told = decode_status(data).find_qube(qube)
+    status = decode_status(data)
+    told = status.find_qube(qube)
     console.answer(data)
+    _warn_of_log(console, status)
     console.show(format_qube(told, console))
+
+
+def _warn_of_log(console: Console, status: Status) -> None:
+    if status.audit:
+        console.warn(
+            f"the audit log cannot be written, so nothing new opens: {status.audit}"
+        )
 
 
 def format_qube(qube: QubeStatus, console: Console) -> str:
@@ -70,6 +79,7 @@ def list_computer(console: Console, firewall: Firewall) -> None:
     data = firewall.status(COMPUTER)
     status = decode_status(data)
     console.answer(data)
+    _warn_of_log(console, status)
     console.show(format_computer(status, console))
 
 

@@ -9,7 +9,13 @@ from qubesforward.cli.console import Console
 from qubesforward.cli.exits import DONE, REFUSED
 from qubesforward.cli.firewall import Firewall
 from qubesforward.cli.rule_tables import format_path
-from qubesforward.cli.sentences import explain_forwards, group_by_source, warn_of
+from qubesforward.cli.sentences import (
+    explain_forwards,
+    format_outer,
+    group_by_source,
+    unique,
+    warn_of,
+)
 from qubesforward.cli.status import State, decode_plan, decode_status
 from qubesforward.cli.waiting import find_forwards, is_answered, wait_until
 from qubesforward.errors import ForwardError
@@ -53,8 +59,19 @@ def open_ports(
         console.say(text)
         for warning in warn_of(group, qube):
             console.warn(warning)
-    failed = any(forward.state not in _WAITING for forward in forwards)
+    failed = [each.rule for each in forwards if each.state not in _WAITING]
+    if failed:
+        console.warn(_explain_kept(qube, failed))
     return REFUSED if failed else DONE
+
+
+def _explain_kept(qube: str, failed: Sequence[ForwardRule]) -> str:
+    ports = unique(format_outer(rule) for rule in failed)
+    closing = " ".join(f"--close {port.replace('tcp+udp', 'both')}" for port in ports)
+    return (
+        "it is kept, and opens by itself once nothing is in its way; to take it back:"
+        f" qvm-forward {qube} {closing}"
+    )
 
 
 def show_plan(

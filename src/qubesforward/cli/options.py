@@ -46,10 +46,12 @@ examples:
   qvm-forward                       all that is forwarded on this computer
   qvm-forward work --close 443
   qvm-forward --close-all
+  qvm-forward work --diagnose 443   why it does not work, and what to do
+  qvm-forward --log --since 2h      what was opened and closed, and by whom
 
 Without /tcp, /udp or /both it is tcp. A repeated opening with another time extends
-or shortens it. Exit status: 0 done (also when a hop has yet to start), 1 refused or
-failed, 2 the command line makes no sense.
+or shortens it. Exit status: 0 done (also when a hop has yet to start; --diagnose:
+all is well), 1 refused or failed, 2 the command line makes no sense.
 """
 
 
@@ -66,6 +68,7 @@ _ONLY_OPENING = {
     "--disposables": "disposables",
 }
 _NARROWS_CLOSING = ("--internal", "--from")
+_NARROWS_DIAGNOSIS = ("--from",)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -120,7 +123,9 @@ def parse_forward_options(name: str, argv: Sequence[str] | None) -> argparse.Nam
     usage = (
         "%(prog)s VM OUTER[:INNER][/tcp|/udp|/both]... [--from CIDR]... [OPTION...]\n"
         "       %(prog)s [VM] [--json]\n"
-        "       %(prog)s VM --close OUTER[/PROTO] | [VM] --close-all"
+        "       %(prog)s VM --close OUTER[/PROTO] | [VM] --close-all\n"
+        "       %(prog)s VM --diagnose [OUTER[/PROTO]...] [--from ADDRESS] [--json]\n"
+        "       %(prog)s [VM] --log [--since TIME] [--json]"
     )
     about = "Let others reach ports of a qube; show and close what is open."
     parser = _make_parser(name, usage, about, _FORWARD_WORDS)
@@ -129,6 +134,9 @@ def parse_forward_options(name: str, argv: Sequence[str] | None) -> argparse.Nam
     add = parser.add_argument
     add("--close", metavar="OUTER[/PROTO]", action="append", help="close a port")
     add("--close-all", action="store_true", help="close all ports, of all qubes")
+    add("--diagnose", action="store_true", help="say why it does not work, hop by hop")
+    add("--log", action="store_true", help="show what was opened and closed, and when")
+    add("--since", metavar="TIME", help="of the log: since 2h ago, 18:30, 2026-12-24")
     add("--json", action="store_true", help="print what the daemon answers")
     add("--quiet", "-q", action="store_true", help="say errors only; do not wait")
     add("--verbose", "-v", action="store_true", help="show where errors come from")
@@ -180,20 +188,29 @@ def check_options(options: argparse.Namespace) -> None:
     asked = [
         name
         for name, is_asked in (
-            ("PORTS", options.ports),
+            ("PORTS", options.ports and not options.diagnose),
             ("--close", options.close),
             ("--close-all", options.close_all),
+            ("--diagnose", options.diagnose),
+            ("--log", options.log),
         )
         if is_asked
     ]
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked)}: one at a time")
-    if options.close and options.VM is None:
-        raise UsageError("--close: of which qube? Give its name first")
-    if options.ports:
+    if options.since and not options.log:
+        raise UsageError("--since: give --log too")
+    for name, is_asked in (
+        ("--close", options.close),
+        ("--diagnose", options.diagnose),
+    ):
+        if is_asked and options.VM is None:
+            raise UsageError(f"{name}: of which qube? Give its name first")
+    if options.ports and not options.diagnose:
         return
+    narrowing: tuple[str, ...] = _NARROWS_CLOSING if options.close else ()
+    if options.diagnose:
+        narrowing = _NARROWS_DIAGNOSIS
     for name, attribute in _ONLY_OPENING.items():
-        if getattr(options, attribute) and not (
-            options.close and name in _NARROWS_CLOSING
-        ):
+        if getattr(options, attribute) and name not in narrowing:
             raise UsageError(f"{name}: give VM and the port to open too")

@@ -36,10 +36,14 @@ def _run(options: Namespace, firewall: Firewall) -> int:
         json=options.json,
     )
     qube = "" if options.VM is None else check_name(options.VM)
+    if options.diagnose:
+        return _diagnose(options, console, firewall, qube)
     if options.ports:
         return _open(options, console, firewall, qube)
     if options.close or options.close_all:
         return _close(options, console, firewall, qube)
+    if options.log:
+        return _show_log(options, console, firewall, qube)
     if qube:
         list_qube(console, firewall, qube)
     else:
@@ -58,6 +62,26 @@ def _open(options: Namespace, console: Console, firewall: Firewall, qube: str) -
     if options.dry_run:
         return show_plan(console, firewall, qube, rules)
     return open_ports(console, firewall, qube, rules, force=options.force)
+
+
+def _diagnose(
+    options: Namespace, console: Console, firewall: Firewall, qube: str
+) -> int:
+    from qubesforward.cli.asking import read_client, read_specs
+    from qubesforward.cli.diagnosis import diagnose
+
+    client = read_client(options)
+    return diagnose(console, firewall, qube, read_specs(options), client)
+
+
+def _show_log(
+    options: Namespace, console: Console, firewall: Firewall, qube: str
+) -> int:
+    from qubesforward.cli.asking import read_since
+    from qubesforward.cli.log import show_log
+
+    show_log(console, firewall, qube, read_since(options, console.now))
+    return DONE
 
 
 def _close(options: Namespace, console: Console, firewall: Firewall, qube: str) -> int:

@@ -109,10 +109,14 @@ class HopStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything that one answer holds."""
+    """Everything that one answer holds.
+
+    `audit` is why the audit log cannot be written, empty if it can.
+    """
 
     qubes: tuple[QubeStatus, ...]
     hops: tuple[HopStatus, ...]
+    audit: str = ""
 
     def find_qube(self, name: str) -> QubeStatus:
         """Return one qube's part, an empty one if the answer has none."""
@@ -196,7 +200,9 @@ def decode_status(data: bytes) -> Status:
     """Read a ``Status+forward`` answer; raise `MalformedMessage` if it is none."""
     reader = _decode_object(data)
     return Status(
-        reader.items("qubes", _decode_qube), reader.items("hops", _decode_hop)
+        reader.items("qubes", _decode_qube),
+        reader.items("hops", _decode_hop),
+        reader.text("audit"),
     )
 
 

@@ -11,10 +11,12 @@ import asyncio
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 
 from qubesforward.daemon.announcer import Announcer
-from qubesforward.daemon.hop import Hop
+from qubesforward.daemon.diagnose import Diagnoser, take_client
 from qubesforward.daemon.hops import Hops
+from qubesforward.daemon.ledger import Ledger
 from qubesforward.daemon.reconciler import Reconciler, together
 from qubesforward.daemon.rules import Rules
 from qubesforward.daemon.status import Fields, describe_forward, describe_hop
@@ -54,12 +56,16 @@ class Handlers:
         hops: Hops,
         reconciler: Reconciler,
         announcer: Announcer,
+        ledger: Ledger,
+        diagnoser: Diagnoser,
     ) -> None:
         self._rules = rules
         self._topology = topology
         self._hops = hops
         self._reconciler = reconciler
         self._announcer = announcer
+        self._ledger = ledger
+        self._diagnoser = diagnoser
         self._calls: dict[tuple[str, str], _Handler] = {
             ("admin.vm.firewall.Get", ""): self._get,
             ("admin.vm.firewall.Set", ""): self._set,
@@ -71,6 +77,8 @@ class Handlers:
             ("admin.vm.firewall.Plan", "forward"): self._plan,
             ("admin.vm.firewall.Status", "forward"): self._status,
             ("admin.vm.firewall.Confirm", "forward"): self._confirm,
+            ("admin.vm.firewall.Log", "forward"): self._log,
+            ("admin.vm.firewall.Diagnose", "forward"): self._diagnose,
         }
 
     async def handle(self, call: Call) -> bytes:
@@ -82,11 +90,14 @@ class Handlers:
             await self._wait_known()
             return await handler(call)
         except UnknownQube as error:
+            self._ledger.note_denied(call, str(error))
             raise AdminException("QubesVMNotFoundError", "%s", str(error)) from error
         except ForwardError as error:
+            self._ledger.note_denied(call, str(error))
             raise AdminException(type(error).__name__, "%s", str(error)) from error
         except OSError as error:
             reason = f"cannot store the rules: {error.strerror}"
+            self._ledger.note_denied(call, reason)
             raise AdminException("StorageError", "%s", reason) from error
 
     async def _wait_known(self) -> None:
@@ -99,6 +110,8 @@ class Handlers:
             ) from None
 
     async def _qube(self, call: Call) -> Qube:
+        if call.dest == "dom0":
+            raise UnknownQube("dom0 has no network, and no firewall; name a qube")
         return await self._topology.find(call.dest)
 
     async def _get(self, call: Call) -> bytes:
@@ -135,7 +148,9 @@ class Handlers:
 
     async def _set_forwards(self, call: Call) -> bytes:
         qube = await self._qube(call)
-        self._rules.set_forwards(qube, _parse_forwards(call.payload))
+        forwards = _parse_forwards(call.payload)
+        with self._changing(call, qube, forwards):
+            self._rules.set_forwards(qube, forwards)
         await self._settle(qube)
         return b""
 
@@ -149,7 +164,8 @@ class Handlers:
         forwards = self._rules.with_added(qube, added)
         if not force:
             self._refuse_conflicts(qube, added, forwards)
-        self._rules.store_forwards(qube, forwards)
+        with self._changing(call, qube, forwards):
+            self._rules.store_forwards(qube, forwards)
         await self._settle(qube)
         return b""
 
@@ -175,16 +191,41 @@ class Handlers:
 
     async def _remove_forwards(self, call: Call) -> bytes:
         qube = await self._qube(call)
-        self._rules.remove_forwards(qube, _parse_forwards(call.payload))
+        removed = _parse_forwards(call.payload)
+        before = self._rules.load(qube).rules.forwards
+        left = [rule for rule in before if rule not in removed]
+        with self._ledger.changing(call, before, left):
+            self._rules.remove_forwards(qube, removed)
         await self._settle(qube)
         return b""
 
     async def _confirm(self, call: Call) -> bytes:
         _refuse_payload(call)
         qube = await self._qube(call)
-        self._rules.confirm(qube)
+        forwards = self._rules.load(qube).rules.forwards
+        with self._changing(call, qube, forwards):
+            self._rules.confirm(qube)
         await self._settle(qube)
         return b""
+
+    def _changing(
+        self, call: Call, qube: Qube, after: Sequence[ForwardRule]
+    ) -> AbstractContextManager[None]:
+        before = self._rules.load(qube).rules
+        is_confirmed = self._rules.is_confirmed(qube, before)
+        return self._ledger.changing(
+            call, before.forwards, after, is_confirmed=is_confirmed
+        )
+
+    async def _log(self, call: Call) -> bytes:
+        return _encode(await self._ledger.read(call))
+
+    async def _diagnose(self, call: Call) -> bytes:
+        qube = await self._qube(call)
+        lines, client = take_client(call.payload)
+        told = await self._diagnoser.diagnose(qube, _parse_forwards(lines), client)
+        described = self._describe_qube(qube.name, ())
+        return _encode({**described, "forwards": told})
 
     async def _settle(self, qube: Qube) -> None:
         await self._reconciler.settle()
@@ -193,6 +234,7 @@ class Handlers:
     async def _plan(self, call: Call) -> bytes:
         qube = await self._qube(call)
         added = _parse_forwards(_take_force(call.payload)[0])
+        self._require_confirmed(qube)
         forwards = self._rules.with_added(qube, added)
         plan = self._reconciler.try_plan({qube.name: forwards})
         snapshot = self._topology.snapshot
@@ -212,16 +254,20 @@ class Handlers:
         plan = self._reconciler.plan
         outcomes = [o for o in plan.outcomes if o.asked.target in names]
         await self._ask_hops({step.qube for o in outcomes for step in o.steps})
+        names &= set(self._topology.snapshot)  # some may be gone by now
         qubes = [self._describe_qube(name, outcomes) for name in sorted(names)]
         told = [fields for fields in qubes if fields is not None]
-        return _encode({"qubes": told, "hops": self._hop_fields(plan)})
+        hops, problem = self._hop_fields(plan), self._ledger.problem
+        return _encode({"qubes": told, "hops": hops, "audit": problem})
 
     async def _ask_hops(self, names: set[str]) -> None:
         token = secrets.token_hex(8)
         hops = (self._hops.open[name] for name in names if name in self._hops.open)
-        await together(hop.ask(token, REPORT_PATIENCE) for hop in hops if _answers(hop))
+        await together(
+            hop.ask(token, REPORT_PATIENCE) for hop in hops if hop.has_answered
+        )
 
-    def _describe_qube(self, name: str, outcomes: Sequence[Outcome]) -> Fields | None:
+    def _describe_qube(self, name: str, outcomes: Sequence[Outcome]) -> Fields:
         snapshot = self._topology.snapshot
         loaded = self._rules.load(snapshot[name])
         confirmed = self._rules.is_confirmed(snapshot[name], loaded.rules)
@@ -244,14 +290,16 @@ class Handlers:
         names |= {
             name
             for name, hop in self._hops.open.items()
-            if hop.generation and not _answers(hop)
+            if hop.generation and not hop.has_answered
         }
         snapshot = self._topology.snapshot
+        # Nor can be told what a hop has that cannot be read.
+        names |= {
+            qube.name
+            for qube in snapshot.values()
+            if qube.running and qube.agent and qube.name not in self._hops.open
+        }
         return [describe_hop(n, snapshot, self._hops.open) for n in sorted(names)]
-
-
-def _answers(hop: Hop) -> bool:
-    return hop.handled >= hop.generation
 
 
 def _outcomes_of(plan: Plan, qube: Qube, rules: Sequence[ForwardRule]) -> list[Outcome]:

@@ -4,13 +4,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
+from qubesforward.daemon.answers import (
+    LINES_PER_REPORT,
+    Counter,
+    parse_count,
+    parse_outside,
+    parse_present,
+    parse_reason,
+    parse_report,
+)
 from qubesforward.errors import InvalidRule, QubesDBError
-from qubesforward.model.entry import Entry, format_entry, parse_entry
+from qubesforward.model.entry import Entry, format_entry
 from qubesforward.model.hosts import Address, parse_address
 from qubesforward.plan.diff import HopDiff
 from qubesforward.plan.outbound import OutboundDiff, Tree
@@ -25,22 +34,30 @@ REPORT = "/qubes-forward-report/"
 REPORTED = "/qubes-forward-reported"
 OUTBOUND = "/qubes-firewall"
 
-_ID = re.compile(r"[0-9a-f]{8}")
+_log = logging.getLogger(__name__)
+
 PATIENCE = 2.0
-"""Seconds that a QubesDB may take to answer. All hops are published to together, so
-one that hangs keeps the others waiting for as long, once."""
+"""Seconds that a QubesDB may take to answer before its connection is given up."""
 
-_MOST_OUTSIDE = 32
-_LONGEST_REASON = 200
+PROMPT = 0.3
+"""Seconds that publishing is waited for. A QubesDB that takes longer, because its qube
+floods it for one, gets everything all the same, but no other hop waits for that."""
 
+MOST_HEARD = 500
+"""Changes taken in from one hop in a second. Those beyond wait, and many changes of
+one thing then count as one; so a hop that never rests costs dom0 little."""
 
-@dataclass(frozen=True, slots=True)
-class Counter:
-    """What a hop says of one entry; `listening` None where it does not say."""
+MOST_KEYS = 2**16
+"""Keys of ours in one hop, far above 10,000 forwards: more are not from dom0."""
 
-    packets: int
-    bytes: int
-    listening: bool | None = None
+_LAST_GENERATION = 10**15
+"""A qube may have written any; counting on must never lead to what is no number."""
+
+_AT_ONCE = 1000
+"""Entries that are read before others get their turn."""
+
+_ID = re.compile(r"[0-9a-f]{8}")
+_OUTBOUND_KEY = re.compile(r"policy|[0-9]{1,6}")
 
 
 class Hop:
@@ -48,6 +65,8 @@ class Hop:
 
     `present` is what its QubesDB holds for us, by ID (None: no entry at all).
     `closing` is the generation of the last removal, 0 when nobody waits for it.
+    `fresh`: what it holds has not been compared with the plan yet.
+    `inherited` are the IDs that were there when this connection was made.
     """
 
     def __init__(self, name: str, xid: int, changed: Callable[[], None]) -> None:
@@ -57,6 +76,8 @@ class Hop:
         self.outbound: dict[str, dict[str, str]] = {}
         self.generation = 0
         self.closing = 0
+        self.fresh = True
+        self.inherited: frozenset[str] = frozenset()
         self.handled = -1
         self.refused: dict[str, str] = {}
         self.outside: tuple[Address, ...] = ()
@@ -65,41 +86,88 @@ class Hop:
         self._published: dict[str, int] = {}
         self._changed = changed
         self._heard = asyncio.Condition()
-        self._reported = ""
+        self._asked: set[str] = set()
+        self._sending: set[asyncio.Task[QubesDBError | None]] = set()
         self._db: QubesDB | None = None
+        self.is_reached = False
+        """Whether its QubesDB has answered anything."""
 
-    async def open(self, path: str) -> None:
-        """Connect to the QubesDB at `path` and read all that it holds for us."""
+    async def open(self, path: str, *, anew: bool = False) -> None:
+        """Connect to the QubesDB at `path` and read all that it holds for us.
+
+        With `anew` all of it is removed unread: a qube may have put there more than
+        can be read.
+        """
         self._db = db = await QubesDB.connect(path, PATIENCE)
         for watched in (HANDLED, REFUSED, OUTSIDE, REPORTED):
             await db.watch(watched)
-        await self._read_present(db)
+        self.is_reached = True
+        await self._read_forwards(db, anew)
+        await self._read_outbound(db, anew)
         for path_ in (HANDLED, OUTSIDE, REFUSED):
             await self._take_in(db, path_)
 
-    async def _read_present(self, db: QubesDB) -> None:
-        for path, untrusted_value in (await db.multiread(FORWARDS + "/")).items():
+    async def _read_forwards(self, db: QubesDB, anew: bool) -> None:
+        untrusted_values = await self._read_below(db, FORWARDS + "/", anew)
+        for number, (path, untrusted_value) in enumerate(
+            (untrusted_values or {}).items()
+        ):
             # What else the qube itself may have put there is its own business.
             if _ID.fullmatch(entry_id := path.removeprefix(FORWARDS + "/")):
-                self._note(entry_id, _parse_present(untrusted_value))
-        self.generation = _parse_number(await db.read(FORWARDS)) or 0
+                self._note(entry_id, parse_present(untrusted_value))
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        generation = parse_count(await db.read(FORWARDS)) or 0
+        self.generation = generation if generation < _LAST_GENERATION else 0
+        if untrusted_values is None:
+            self.generation += 1
+            await db.write(FORWARDS, b"%d" % self.generation)
         # An earlier run may have ended between closing and opening.
         self.closing = self.generation
         self._published = dict.fromkeys(self.present, self.generation)
-        for path, value in (await db.multiread(OUTBOUND + "/")).items():
+        self.inherited = frozenset(self.present)
+
+    async def _read_outbound(self, db: QubesDB, anew: bool) -> None:
+        untrusted_values = await self._read_below(db, OUTBOUND + "/", anew)
+        for path, untrusted_value in (untrusted_values or {}).items():
             source, _, key = path.removeprefix(OUTBOUND + "/").partition("/")
-            keys = self.outbound.setdefault(source, {})
-            if key:
-                keys[key] = value.decode("ascii", "replace")
+            # The same here: what dom0 could not have written, it need not remove.
+            if _is_address(source) and (not key or _OUTBOUND_KEY.fullmatch(key)):
+                keys = self.outbound.setdefault(source, {})
+                if key:
+                    keys[key] = untrusted_value.decode("ascii", "replace")
+
+    async def _read_below(
+        self, db: QubesDB, top: str, anew: bool
+    ) -> dict[str, bytes] | None:
+        """Return a subtree; None if it was removed, being more than dom0 writes."""
+        if not anew:
+            try:
+                untrusted_values = await db.multiread(top)
+            except QubesDBError as error:
+                # If it was the connection that failed, so does the removal.
+                _log.warning("%s: %s", self.name, error)
+            else:
+                if len(untrusted_values) <= MOST_KEYS:
+                    return untrusted_values
+        _log.warning("%s: flooded: everything below %s is removed", self.name, top)
+        await db.rm(top)
+        return None
 
     async def listen(self) -> None:
         """Take in what the agent says until the connection ends (QubesDBError)."""
-        db = self._db
-        while db is not None:
+        loop = asyncio.get_running_loop()
+        began, heard = loop.time(), 0
+        while (db := self._db) is not None:
             await self._take_in(db, await db.next_event())
             async with self._heard:
                 self._heard.notify_all()
             self._changed()
+            heard += 1
+            if loop.time() - began >= 1:
+                began, heard = loop.time(), 0
+            elif heard >= MOST_HEARD:
+                await asyncio.sleep(1 - (loop.time() - began))
 
     async def close(self) -> None:
         """Let go of the connection; what was published stays."""
@@ -119,13 +187,13 @@ class Hop:
         for entry_id, entry in diff.write.items():
             self._note(entry_id, entry)
             self._published[entry_id] = generation
+        removed = [f"{FORWARDS}/{entry_id}" for entry_id in diff.remove]
         items = [
             (f"{FORWARDS}/{entry_id}", format_entry(entry).encode("ascii"))
             for entry_id, entry in diff.write.items()
         ]
-        async with self._read_anew_after_failure():
-            await db.rm_many([f"{FORWARDS}/{entry_id}" for entry_id in diff.remove])
-            await db.write_many([*items, (FORWARDS, b"%d" % generation)])
+        commit = (FORWARDS, b"%d" % generation)
+        await self._send(db.rm_many(removed), db.write_many([*items, commit]))
 
     async def publish_outbound(self, diff: OutboundDiff, wanted: Tree) -> None:
         """Write a difference of outbound rules and commit every changed source."""
@@ -136,26 +204,42 @@ class Hop:
             (f"{OUTBOUND}/{path}", value.encode("ascii"))
             for path, value in diff.write.items()
         ]
-        commits = [(f"{OUTBOUND}/{s}", b"") for s in (*diff.sources, *diff.gone)]
-        async with self._read_anew_after_failure():
-            await db.rm_many(removed)
-            await db.write_many([*items, *commits])
-            await db.rm_many([f"{OUTBOUND}/{source}" for source in diff.gone])
+        items += [(f"{OUTBOUND}/{s}", b"") for s in (*diff.sources, *diff.gone)]
+        left = [f"{OUTBOUND}/{source}" for source in diff.gone]
         self.outbound = {source: dict(keys) for source, keys in wanted.items()}
+        await self._send(db.rm_many(removed), db.write_many(items), db.rm_many(left))
 
-    @asynccontextmanager
-    async def _read_anew_after_failure(self) -> AsyncIterator[None]:
+    async def _send(self, *changes: Coroutine[Any, Any, None]) -> None:
+        """Send changes in this order, and wait for a while until they are done."""
+        sending = asyncio.create_task(self._deliver(changes))
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
+        done, _late = await asyncio.wait([sending], timeout=PROMPT)
+        if done and (error := sending.result()) is not None:
+            raise error
+
+    async def _deliver(
+        self, changes: Iterable[Coroutine[Any, Any, None]]
+    ) -> QubesDBError | None:
         try:
-            yield
-        except QubesDBError:
+            # All are sent before any is done, so that a later publishing cannot get
+            # in between.
+            await asyncio.gather(*changes)
+        except QubesDBError as error:
             # Some of it may be there and some not; a new connection will tell.
             await self.close()
-            raise
+            return error
+        return None
 
     async def ask(self, token: str, patience: float) -> None:
         """Ask the agent for its counters; give up after `patience` seconds."""
-        await self._require_db().write(ASK, token.encode("ascii"))
-        await self._wait(lambda: self._reported == token, patience)
+        db = self._require_db()
+        self._asked.add(token)
+        try:
+            await db.write(ASK, token.encode("ascii"))
+            await self._wait(lambda: token not in self._asked, patience)
+        finally:
+            self._asked.discard(token)
 
     async def wait_handled(self, generation: int, patience: float) -> bool:
         """Wait until the agent acknowledges a generation, or give up."""
@@ -169,6 +253,11 @@ class Hop:
             except TimeoutError:
                 return False
         return True
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether its kernel has what the plan says."""
+        return not self.fresh and self.handled >= self.generation
 
     def find_id(self, entry: Entry) -> str | None:
         """Return the ID under which an entry of this content is published."""
@@ -199,76 +288,45 @@ class Hop:
 
     async def _take_in(self, db: QubesDB, path: str) -> None:
         if path == REPORTED:
-            untrusted_token = await db.read(REPORTED)
-            self.counters = _parse_reports(await db.multiread(REPORT), self.present)
-            self._reported = (untrusted_token or b"").decode("ascii", "replace")
-            return
-        if path == REFUSED:
+            await self._take_in_report(db)
+        elif path == REFUSED:
             # All of them: the agent removed them together, or wrote too many.
-            self.refused.clear()
-            for below, untrusted_value in (await db.multiread(REFUSED)).items():
-                self._take_in_refusal(below, untrusted_value)
-            return
-        self._take_in_value(path, await db.read(path))
-
-    def _take_in_value(self, path: str, untrusted_value: bytes | None) -> None:
-        if path == HANDLED:
-            handled = _parse_number(untrusted_value)
-            self.handled = -1 if handled is None else handled
-        elif path == OUTSIDE:
-            self.outside = _parse_outside(untrusted_value or b"")
+            ids = list(self.present)
+            values = await db.read_many([REFUSED + entry_id for entry_id in ids])
+            for entry_id, untrusted_value in zip(ids, values, strict=True):
+                self._take_in_refusal(entry_id, untrusted_value)
         elif path.startswith(REFUSED):
-            self._take_in_refusal(path, untrusted_value)
+            # What is said about anything else is not even read.
+            if (entry_id := path.removeprefix(REFUSED)) in self.present:
+                self._take_in_refusal(entry_id, await db.read(path))
+        elif path == HANDLED:
+            handled = parse_count(await db.read(HANDLED))
+            # Nobody can have handled what is still to come.
+            is_believed = handled is not None and handled <= self.generation
+            self.handled = handled if handled is not None and is_believed else -1
+        elif path == OUTSIDE:
+            self.outside = parse_outside(await db.read(OUTSIDE) or b"")
 
-    def _take_in_refusal(self, path: str, untrusted_value: bytes | None) -> None:
-        entry_id = path.removeprefix(REFUSED)
+    async def _take_in_report(self, db: QubesDB) -> None:
+        untrusted_token = (await db.read(REPORTED) or b"").decode("ascii", "replace")
+        # Nobody asked for any other, so there is no need to read it.
+        if untrusted_token in self._asked:
+            most = len(self.present) // LINES_PER_REPORT + 1
+            values = await db.read_many([f"{REPORT}{n}" for n in range(most)])
+            said = [untrusted_value for untrusted_value in values if untrusted_value]
+            self.counters = parse_report(said, self.present)
+            self._asked.discard(untrusted_token)
+
+    def _take_in_refusal(self, entry_id: str, untrusted_value: bytes | None) -> None:
         if untrusted_value is None:
             self.refused.pop(entry_id, None)
         elif entry_id in self.present:
-            self.refused[entry_id] = _parse_reason(untrusted_value)
+            self.refused[entry_id] = parse_reason(untrusted_value)
 
 
-def _parse_present(untrusted_value: bytes) -> Entry | None:
+def _is_address(untrusted_text: str) -> bool:
     try:
-        return parse_entry(untrusted_value.decode("ascii", "replace"))
+        parse_address(untrusted_text)
     except InvalidRule:
-        return None
-
-
-def _parse_number(untrusted_value: bytes | None) -> int | None:
-    if untrusted_value is None or len(untrusted_value) > 18:
-        return None
-    return int(untrusted_value) if untrusted_value.isdigit() else None
-
-
-def _parse_reason(untrusted_value: bytes) -> str:
-    text = untrusted_value[:_LONGEST_REASON].decode("ascii", "replace")
-    return "".join(c if " " <= c <= "~" else "?" for c in text)
-
-
-def _parse_outside(untrusted_value: bytes) -> tuple[Address, ...]:
-    addresses = []
-    for untrusted_word in untrusted_value.decode("ascii", "replace").split(" "):
-        try:
-            addresses.append(parse_address(untrusted_word))
-        except InvalidRule:
-            continue
-    return tuple(addresses[:_MOST_OUTSIDE])
-
-
-def _parse_reports(
-    untrusted_values: dict[str, bytes], present: dict[str, Entry | None]
-) -> dict[str, Counter]:
-    found = {}
-    for untrusted_value in untrusted_values.values():
-        for untrusted_line in untrusted_value.split(b"\n"):
-            words = untrusted_line.split(b" ")
-            entry_id = words[0].decode("ascii", "replace")
-            if entry_id not in present or len(words) < 3:
-                continue
-            packets, size = _parse_number(words[1]), _parse_number(words[2])
-            if packets is None or size is None:
-                continue
-            listening = {b"listening": True, b"silent": False}.get(b"".join(words[3:4]))
-            found[entry_id] = Counter(packets, size, listening)
-    return found
+        return False
+    return True

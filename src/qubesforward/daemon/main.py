@@ -13,15 +13,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qubesforward.daemon.announcer import Announcer
+from qubesforward.daemon.audit import Audit
+from qubesforward.daemon.audit_event import AuditEvent, Happening
+from qubesforward.daemon.audit_file import AuditFile
+from qubesforward.daemon.diagnose import Diagnoser
 from qubesforward.daemon.handlers import Handlers
 from qubesforward.daemon.hops import Hops
+from qubesforward.daemon.ledger import Ledger
+from qubesforward.daemon.lookout import Lookout
 from qubesforward.daemon.reconciler import Reconciler
 from qubesforward.daemon.rules import Rules
 from qubesforward.daemon.store import Store
 from qubesforward.daemon.topology import Topology
+from qubesforward.errors import ForwardError
 from qubesforward.qubes.admin_async import AsyncAdminClient
 from qubesforward.qubes.admin_server import serve_admin
-from qubesforward.qubes.paths import FORWARDD_SOCKET, QUBES_STATE, qubesdb_socket
+from qubesforward.qubes.paths import (
+    AUDIT_LOG,
+    FORWARDD_SOCKET,
+    QUBES_STATE,
+    qubesdb_socket,
+)
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -32,7 +44,10 @@ def read_boot_id() -> str:
 
 
 class Daemon:
-    """The parts of the daemon, put together."""
+    """The parts of the daemon, put together.
+
+    `log` is the file of the audit log; without it, one in `state`.
+    """
 
     def __init__(
         self,
@@ -40,6 +55,7 @@ class Daemon:
         socket: str,
         client: AsyncAdminClient | None = None,
         socket_of: Callable[[str], str] = qubesdb_socket,
+        log: Path | None = None,
     ) -> None:
         boot_id = read_boot_id()
         store = Store(state, time.time, boot_id)
@@ -51,27 +67,48 @@ class Daemon:
         )
         self._hops = Hops(self._wake, self._hop_changed, socket_of)
         self._reconciler = Reconciler(
-            self._rules, self._topology, self._hops, time.time, boot_id
+            self._rules, self._topology, self._hops, time.time, boot_id, self._passed
+        )
+        self._audit = Audit(AuditFile(log or state / Path(AUDIT_LOG).name), time.time)
+        self._lookout = Lookout(
+            self._reconciler,
+            self._topology,
+            self._hops,
+            self._audit,
+            time.time,
+            boot_id,
         )
         self._handlers = Handlers(
-            self._rules, self._topology, self._hops, self._reconciler, self._announcer
+            self._rules,
+            self._topology,
+            self._hops,
+            self._reconciler,
+            self._announcer,
+            Ledger(self._audit, time.time),
+            Diagnoser(self._topology, self._hops, self._reconciler, socket_of),
         )
 
     def _wake(self) -> None:
         self._reconciler.wake()
+
+    def _passed(self) -> None:
+        self._lookout.pass_done()
 
     def _removed(self, name: str) -> None:
         self._rules.forget(name)
 
     def _hop_changed(self, name: str) -> None:
         self._announcer.announce(name, "forward-hop-changed")
+        self._lookout.wake()
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set; what is published stays published."""
         tasks = [
             asyncio.create_task(self._topology.follow()),
             asyncio.create_task(self._reconciler.run()),
+            asyncio.create_task(self._lookout.run()),
         ]
+        self._audit.record([AuditEvent(Happening.STARTED)])
         server = await serve_admin(
             self._socket, self._handlers.handle, self._announcer.subscribe
         )
@@ -84,6 +121,7 @@ class Daemon:
             task.cancel()
         await asyncio.gather(waiting, *tasks, return_exceptions=True)
         await self._hops.close()
+        self._audit.record([AuditEvent(Happening.STOPPED)])
         for task in done:
             task.result()
 
@@ -97,12 +135,13 @@ class Daemon:
 
 
 def main() -> int:
-    """Run the daemon; the exit status is 0 after a signal to end."""
+    """Run the daemon; return its exit status: 0 after a signal, 1 if not serving."""
     parser = argparse.ArgumentParser(
         prog="qubes-forwardd", description="Firewall service of dom0: port forwarding."
     )
     parser.add_argument("--state", type=Path, default=Path(QUBES_STATE))
     parser.add_argument("--socket", default=FORWARDD_SOCKET)
+    parser.add_argument("--log", type=Path, default=Path(AUDIT_LOG))
     parser.add_argument("--verbose", "-v", action="store_true")
     options = parser.parse_args()
     logging.basicConfig(
@@ -110,5 +149,9 @@ def main() -> int:
         level=logging.DEBUG if options.verbose else logging.INFO,
         format="%(levelname)s %(message)s",
     )
-    asyncio.run(Daemon(options.state, options.socket).run())
+    try:
+        asyncio.run(Daemon(options.state, options.socket, log=options.log).run())
+    except ForwardError as error:
+        print(f"qubes-forwardd: {error}", file=sys.stderr)
+        return 1
     return 0

@@ -17,7 +17,7 @@ from qubesforward.daemon.hop import Hop
 from qubesforward.daemon.hops import Hops
 from qubesforward.daemon.rules import Rules
 from qubesforward.daemon.topology import Topology
-from qubesforward.errors import QubesDBError
+from qubesforward.errors import QubesDBError, Unavailable
 from qubesforward.model.rule import ForwardRule
 from qubesforward.plan.diff import HopDiff, diff_hop
 from qubesforward.plan.outbound import diff_outbound, plan_outbound
@@ -35,7 +35,10 @@ _LONGEST_SLEEP = 60.0
 
 
 class Reconciler:
-    """Owns the current plan; everybody else only asks for another pass."""
+    """Owns the current plan; everybody else only asks for another pass.
+
+    `passed` is called after every pass that succeeded.
+    """
 
     def __init__(
         self,
@@ -44,16 +47,19 @@ class Reconciler:
         hops: Hops,
         now: Callable[[], float],
         boot_id: str,
+        passed: Callable[[], None] = lambda: None,
     ) -> None:
         self._rules = rules
         self._topology = topology
         self._hops = hops
         self._now = now
         self._boot_id = boot_id
+        self._has_passed = passed
         self._wake = asyncio.Event()
         self._passed = asyncio.Condition()
         self._asked = 0
         self._done = 0
+        self._failed = False
         self._planned_at = 0.0
         self.plan = Plan()
 
@@ -63,15 +69,26 @@ class Reconciler:
         self._wake.set()
 
     async def settle(self) -> None:
-        """Return after a pass that began after this call."""
+        """Return after a pass that began after this call.
+
+        Raises Unavailable if it failed; there will be another one.
+        """
         self.wake()
         asked = self._asked
         async with self._passed:
             await self._passed.wait_for(lambda: self._done >= asked)
+        if self._failed:
+            raise Unavailable(
+                "the rules are stored, but the hops could not be told yet; see"
+                " `journalctl -u qubes-forwardd` in dom0"
+            )
 
     async def run(self) -> None:
         """Pass whenever woken, and whenever a rule ends."""
         await self._topology.known.wait()
+        # What an old path has open must be known before a new one is opened.
+        await self._hops.follow(self._topology.snapshot)
+        await self._hops.wait_open(CLOSE_PATIENCE)
         while True:
             self._wake.clear()
             asked = self._asked
@@ -88,7 +105,10 @@ class Reconciler:
     async def _pass_safely(self) -> None:
         try:
             await self._pass()
+            self._failed = False
+            self._has_passed()
         except Exception:  # noqa: BLE001 - whatever it is, the next pass must come
+            self._failed = True
             _log.exception("a pass failed; trying again in %g s", _RETRY_SECONDS)
             asyncio.get_running_loop().call_later(_RETRY_SECONDS, self.wake)
 
@@ -119,6 +139,8 @@ class Reconciler:
             for hop, diff in diffs.values()
             if diff.remove
         )
+        for hop, _diff in diffs.values():
+            hop.fresh = False
         if any(diff.write for _hop, diff in diffs.values()):
             await self._wait_closed()
             await self._open(diffs)
@@ -126,19 +148,23 @@ class Reconciler:
 
     async def _wait_closed(self) -> None:
         """Wait for what this pass closed, and what earlier ones did."""
-        closing = [hop for hop in self._hops.open.values() if hop.closing > hop.handled]
+        closing = [
+            hop for hop in self._hops.open.values() if hop.closing > max(hop.handled, 0)
+        ]
         await together(hop.wait_handled(hop.closing, CLOSE_PATIENCE) for hop in closing)
         for hop in closing:
             hop.closing = 0
 
     async def _open(self, diffs: Mapping[str, tuple[Hop, HopDiff]]) -> None:
-        # Time has passed: what was to be opened may be closed, or its qube gone, by
-        # now. Whatever else has changed meanwhile has asked for another pass.
-        still = self.try_plan({}).entries
-        writes = {
-            name: {i: e for i, e in diff.write.items() if e in still.get(name, ())}
-            for name, (_hop, diff) in diffs.items()
-        }
+        writes = {name: diff.write for name, (_hop, diff) in diffs.items()}
+        if self._wake.is_set():
+            # Another pass comes. Until then: what was to be opened may be closed by
+            # now, or its qube be gone.
+            still = self.try_plan({}).entries
+            writes = {
+                name: {i: e for i, e in write.items() if e in still.get(name, ())}
+                for name, write in writes.items()
+            }
         await together(
             diffs[name][0].publish(HopDiff(write=write))
             for name, write in writes.items()

@@ -16,10 +16,15 @@ from qubesforward.model.rule import (
     RuleList,
 )
 from qubesforward.model.text import format_rule
+from qubesforward.model.values import LAST_SECOND
 from qubesforward.plan.planner import Forwards
 from qubesforward.plan.snapshot import Qube, Snapshot
 
 _log = logging.getLogger(__name__)
+
+_LAST_AGE = LAST_SECOND * 1_000_000
+"""Later ages, in a file from who knows where, make no new rule younger still: there
+would be no room left for it."""
 
 
 class Rules:
@@ -43,7 +48,7 @@ class Rules:
         if qube.name not in self._known:
             self._known[qube.name] = qube.klass
             # A clock that was set back must not make a new rule the oldest.
-            ages = (rule.created for rule in loaded.rules.forwards)
+            ages = (min(r.created, _LAST_AGE) for r in loaded.rules.forwards)
             self._newest = max(self._newest, *ages, 0)
         return loaded
 
@@ -111,11 +116,17 @@ class Rules:
         self._save(qube, replace(rules, outbound=tuple(outbound)))
 
     def set_forwards(self, qube: Qube, forwards: Sequence[ForwardRule]) -> None:
-        """Replace the forwards; those that stay keep their age."""
+        """Replace the forwards; those that stay keep their age.
+
+        In a copied list none stays: their ages are those of the other qube.
+        """
         rules = self.load(qube).rules
-        ages = {rule: rule for rule in rules.forwards}
-        kept = tuple(ages.get(rule) or self._adopt(rule) for rule in forwards)
-        self._save(qube, replace(rules, forwards=kept, owner=qube.uuid))
+        old = rules.forwards if self.is_confirmed(qube, rules) else ()
+        ages = {_place(rule): rule.created for rule in old}
+        # Given twice is given once: it would only be in its own way.
+        new = [self._adopt(rule) for rule in dict.fromkeys(forwards)]
+        kept = (replace(r, created=ages.get(_place(r), r.created)) for r in new)
+        self._save(qube, replace(rules, forwards=tuple(kept), owner=qube.uuid))
 
     def with_added(
         self, qube: Qube, added: Sequence[ForwardRule]
@@ -153,8 +164,13 @@ class Rules:
         self._save(qube, new)
 
     def confirm(self, qube: Qube) -> None:
-        """Take a copied list as this qube's own."""
-        self._save(qube, replace(self.load(qube).rules, owner=qube.uuid))
+        """Take a copied list as this qube's own, as if its forwards were new.
+
+        With the ages of the original they could take its ports away.
+        """
+        rules = self.load(qube).rules
+        if not self.is_confirmed(qube, rules):
+            self.set_forwards(qube, rules.forwards)
 
     def _save(self, qube: Qube, rules: RuleList) -> None:
         self._store.save(qube.name, qube.klass, rules)

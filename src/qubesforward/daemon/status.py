@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qubesforward.daemon.hop import Counter, Hop
+from qubesforward.daemon.answers import Counter
+from qubesforward.daemon.hop import Hop
 from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.hosts import networks_overlap
 from qubesforward.model.rule import ForwardType
@@ -118,7 +119,7 @@ def _describe_step(step: Step, outcome: Outcome, hops: Mapping[str, Hop]) -> Fie
         "until": entry.until,
     }
     hop = hops.get(step.qube)
-    ids = [] if hop is None else _find_ids(hop, entry)
+    ids = [] if hop is None else find_ids(hop, entry)
     state, reason = "pending", ""
     if outcome.verdict is Verdict.READY:
         state, reason = _judge_step(hop, ids)
@@ -128,7 +129,8 @@ def _describe_step(step: Step, outcome: Outcome, hops: Mapping[str, Hop]) -> Fie
     return {**fields, "state": state, "reason": reason, **_sum_counters(counters)}
 
 
-def _find_ids(hop: Hop, entry: Entry) -> list[str]:
+def find_ids(hop: Hop, entry: Entry) -> list[str]:
+    """Return the IDs under which a hop has an entry, or the pieces of a door."""
     exact = hop.find_id(entry)
     if exact is not None:
         return [exact]
@@ -176,7 +178,7 @@ def describe_hop(name: str, snapshot: Snapshot, hops: Mapping[str, Hop]) -> Fiel
         state, reason = "halted", f"{name} is halted"
     elif hop is None:
         state, reason = "silent", "its QubesDB does not answer"
-    elif hop.handled < hop.generation:
+    elif hop.generation and not hop.has_answered:
         state, reason = "silent", "its agent has not answered yet"
     outside = [] if hop is None else [str(address) for address in hop.outside]
     return {"name": name, "state": state, "reason": reason, "outside": outside}

@@ -7,15 +7,22 @@ anybody get told so.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from qubesforward.errors import ForwardError, InvalidRule
 from qubesforward.model.rule import RuleList
-from qubesforward.model.xml import decode_rule_list, encode_rule_list
+from qubesforward.model.xml import (
+    LARGEST_DOCUMENT,
+    decode_rule_list,
+    encode_rule_list,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +73,7 @@ class Store:
 
     def _read(self, path: Path) -> Loaded:
         try:
-            data = path.read_bytes()
+            data = _read_regular(path)
         except FileNotFoundError:
             return Loaded(RuleList(), exists=False)
         except OSError as error:
@@ -99,8 +106,24 @@ class Store:
         """Move a file that cannot be read aside, under a name that tells when."""
         path = self._path(qube, klass)
         if self.load(qube, klass).problem and path.exists():
-            path.rename(path.with_name(f"{FILE_NAME}.unreadable-{int(self._now())}"))
+            path.rename(_find_free(f"{path}.unreadable-{int(self._now())}"))
         self._loaded.pop(qube, None)
+
+
+def _read_regular(path: Path) -> bytes:
+    """Read a file; of one that is too large, enough for that to be found out."""
+    # What is no file, a pipe above all, must not make the daemon wait for it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read(LARGEST_DOCUMENT + 1)
+
+
+def _find_free(name: str) -> Path:
+    # Two of one second must not replace one another.
+    names = chain([name], (f"{name}.{number}" for number in count(1)))
+    return next(path for path in map(Path, names) if not path.exists())
 
 
 def _write_durably(path: Path, data: bytes) -> None:

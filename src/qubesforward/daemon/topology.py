@@ -10,7 +10,14 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
 
-from qubesforward.errors import AdminError, ForwardError, InvalidRule, UnknownQube
+from qubesforward.errors import (
+    AdminError,
+    ForwardError,
+    InvalidRule,
+    MalformedMessage,
+    Unavailable,
+    UnknownQube,
+)
 from qubesforward.model.hosts import parse_address
 from qubesforward.plan.snapshot import Qube, Snapshot
 from qubesforward.qubes.admin_async import AsyncAdminClient
@@ -22,8 +29,15 @@ AGENT_FEATURE = "supported-service.qubes-forward"
 """What a template advertises when our agent is installed in it."""
 
 _RETRY_SECONDS = 0.5
+_FIND_SECONDS = 5.0
+"""Time that qubesd has to tell about a qube that a caller names: less than the
+caller's own patience, so that the right one is blamed."""
+
 _AT_ONCE = 16
 """Calls to qubesd under way at a time: enough to keep it busy, not to flood it."""
+
+_LONGEST_NUMBER = 10
+"""Digits of a domain number; Xen's have five."""
 
 _RUNNING_STATES = frozenset({"Running", "Paused", "Suspended"})
 _IGNORED_EVENTS = ("connection-established", "device-", "backup-", "domain-tag-")
@@ -43,6 +57,7 @@ class Topology:
         self._removed = removed
         self._qubes: dict[str, Qube] = {}
         self._limit = asyncio.Semaphore(_AT_ONCE)
+        self._refreshing = asyncio.Lock()
         self.known = asyncio.Event()
         """Set once the qubes have been read; before that, nothing may be revoked."""
 
@@ -54,7 +69,14 @@ class Topology:
     async def find(self, name: str) -> Qube:
         """Return a qube, asking qubesd for one that is new; raise UnknownQube."""
         if name not in self._qubes:
-            await self._refresh([name])
+            try:
+                async with asyncio.timeout(_FIND_SECONDS):
+                    await self._refresh([name])
+            except TimeoutError:
+                raise Unavailable(
+                    f"qubesd does not say whether there is a qube {name[:40]!a}: see"
+                    " `systemctl status qubesd` in dom0"
+                ) from None
         if name not in self._qubes:
             raise UnknownQube(f"no such qube: {name[:40]!a}")
         return self._qubes[name]
@@ -137,24 +159,47 @@ class Topology:
         names = {line.split(" ")[0] for line in listing.decode("ascii").splitlines()}
         for gone in self._qubes.keys() - names:
             self._drop(gone)
-        await self._refresh(names - {"dom0"})
+        try:
+            await self._refresh(names - {"dom0"})
+        except (AdminError, MalformedMessage):
+            self.known.set()  # of the others, all is known
+            raise
         self.known.set()
 
     def _drop(self, name: str) -> None:
         if name in self._qubes:
             self._qubes = {n: q for n, q in self._qubes.items() if n != name}
             self._removed(name)
+            self._changed()
 
     async def _refresh(self, names: Iterable[str]) -> None:
-        found = await asyncio.gather(*(self._fetch(name) for name in names))
-        qubes = dict(self._qubes)
-        for name, qube in zip(names, found, strict=True):
-            if qube is None:
-                qubes.pop(name, None)
-            else:
-                qubes[name] = qube
-        self._qubes = qubes
+        # One after the other: an older answer must not replace a newer one.
+        async with self._refreshing:
+            found = await asyncio.gather(*(self._fetch_safely(name) for name in names))
+            qubes = dict(self._qubes)
+            for name, qube in zip(names, found, strict=True):
+                if isinstance(qube, Qube):
+                    self._take_in(qubes, qube)
+                elif qube is None:
+                    qubes.pop(name, None)
+            self._qubes = qubes
         self._changed()
+        for failure in found:
+            if isinstance(failure, ForwardError):
+                raise failure
+
+    def _take_in(self, qubes: dict[str, Qube], qube: Qube) -> None:
+        old = qubes.get(qube.name)
+        if old is not None and old.uuid != qube.uuid:
+            self._removed(qube.name)  # another qube of the name, unheard of
+        qubes[qube.name] = qube
+
+    async def _fetch_safely(self, name: str) -> Qube | ForwardError | None:
+        try:
+            return await self._fetch(name)
+        except (AdminError, MalformedMessage) as error:
+            # One qube that qubesd cannot tell about costs the others nothing.
+            return error
 
     async def _fetch(self, name: str) -> Qube | None:
         async with self._limit:
@@ -184,7 +229,8 @@ class Topology:
 def make_qube(name: str, listing: bytes, properties: bytes) -> Qube:
     """Make a qube out of qubesd's answers about it (`agent` is left out)."""
     words = dict(
-        word.partition("=")[::2] for word in listing.decode("ascii").split()[1:]
+        word.partition("=")[::2]
+        for word in listing.decode("ascii", "replace").split()[1:]
     )
     values = {key: found.value for key, found in decode_properties(properties).items()}
     ip, ip6 = _address(values, "ip"), _address(values, "ip6")
@@ -196,6 +242,7 @@ def make_qube(name: str, listing: bytes, properties: bytes) -> Qube:
         ip=ip if isinstance(ip, IPv4Address) else None,
         ip6=ip6 if isinstance(ip6, IPv6Address) else None,
         running=words.get("state") in _RUNNING_STATES,
+        paused=words.get("state") == "Paused",
         template=values.get("template") or None,
         xid=_number(values.get("xid", "")),
     )
@@ -209,4 +256,5 @@ def _address(values: Mapping[str, str], name: str) -> IPv4Address | IPv6Address 
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER
+    return int(text) if is_number else 0

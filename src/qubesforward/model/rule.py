@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from qubesforward.errors import InvalidRule
@@ -167,6 +167,14 @@ class ForwardRule:
     def protos(self) -> tuple[Proto, ...]:
         """The protocols that this forward covers: one, or both."""
         return FORWARD_PROTOS if self.proto is None else (self.proto,)
+
+    @property
+    def place(self) -> ForwardRule:
+        """The rule without what may change under an open forward: end and comment.
+
+        A qube has one forward at each place.
+        """
+        return replace(self, expire=None, comment="")
 
     def has_ended(self, now: float, boot_id: str) -> bool:
         """Whether its moment is over, or the boot that it was made in.

@@ -8,6 +8,7 @@ read too. A rule that cannot be read is kept as it is and never costs the others
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -34,10 +35,19 @@ LARGEST_DOCUMENT = 16 * 2**20
 """Bytes of a file: far above 10,000 forwards with long comments."""
 
 MOST_TAGS = 2**20
-"""Tags of a file, which cost far more memory than their bytes; as far above."""
+"""Tags of a file, and attributes: they cost far more memory than their bytes. As far
+above."""
 
 MOST_RULES = 65536
 """Rules of a file."""
+
+LONGEST_TAG = 4096
+"""Bytes of a tag with what follows it: libxml2 compares each attribute of a tag with
+all others, and takes 12 seconds for a megabyte of them."""
+
+_LONG_TAG = re.compile(rb"<[^<]{%d}" % LONGEST_TAG)
+# No text that a rule may hold looks like this: it has no equals sign.
+_NAMESPACE = re.compile(rb"\sxmlns:[^\s=<]{1,64}\s*=")
 
 _LONGEST_OWNER = 64
 # No uuid, so that the list counts as copied from another qube.
@@ -108,8 +118,12 @@ def _check_bounds(untrusted_xml: bytes) -> None:
         raise InvalidRule(
             f"{len(untrusted_xml)} bytes; a firewall.xml has at most {LARGEST_DOCUMENT}"
         )
-    if untrusted_xml.count(b"<") > MOST_TAGS:
-        raise InvalidRule(f"more than {MOST_TAGS} tags; a firewall.xml has fewer")
+    if max(untrusted_xml.count(b"<"), untrusted_xml.count(b"=")) > MOST_TAGS:
+        raise InvalidRule(
+            f"more than {MOST_TAGS} tags or attributes; a firewall.xml has fewer"
+        )
+    if _LONG_TAG.search(untrusted_xml):
+        raise InvalidRule(f"a tag and text of over {LONGEST_TAG} bytes; shorten it")
 
 
 def _parse_document(untrusted_xml: bytes) -> _Element:
@@ -121,6 +135,9 @@ def _parse_document(untrusted_xml: bytes) -> _Element:
     # and the encoding is fixed below so that it cannot hide.
     if b"<!DOCTYPE" in untrusted_xml:
         raise InvalidRule("a firewall.xml has no DOCTYPE; take it out")
+    # Every prefix is looked for among all that are declared around it.
+    if _NAMESPACE.search(untrusted_xml):
+        raise InvalidRule("a firewall.xml has no namespaces; take them out")
     parser = etree.XMLParser(
         encoding="utf-8",
         resolve_entities=False,

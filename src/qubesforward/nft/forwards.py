@@ -27,8 +27,9 @@ _MARK = struct.Struct("=I")
 _KEPT_BY_KERNEL = frozenset({"severed4", "severed6"})
 """Sets whose elements come from packets: never part of what is wanted."""
 
-_SLACK = 1.0
-"""Seconds by which an element's end may be off: reading back takes time too."""
+_SLACK = 2.0
+"""Seconds by which an end that was read back may be off: the kernel counts from when
+it took the element in, which is late where it took in ten thousand."""
 
 Place = tuple[str, bytes, bytes]
 """Which element: its set, its key and the end of its range."""
@@ -166,4 +167,6 @@ def _remove(old: Element, change: Change, now: float) -> None:
 def _ends_alike(one: float | None, other: float | None) -> bool:
     if one is None or other is None:
         return one is other
-    return abs(one - other) <= _SLACK
+    # Ends that are remembered are whole seconds, and exact.
+    slack = 0 if isinstance(one, int) and isinstance(other, int) else _SLACK
+    return abs(one - other) <= slack

@@ -103,9 +103,8 @@ def decode_table_name(payload: bytes) -> str:
 
 
 def has_all_rules(rules: Iterable[PresentRule]) -> bool:
-    """Whether our table has as many rules in each chain as the layout says."""
-    tally = Tally(rule.chain for rule in rules)
-    return all(tally[chain] == n for chain, n in RULES_PER_CHAIN.items())
+    """Whether our table has as many rules in each chain as the layout, and no more."""
+    return Tally(rule.chain for rule in rules) == Tally(RULES_PER_CHAIN)
 
 
 def fingerprint(rules: Iterable[PresentRule]) -> tuple[tuple[str, bytes], ...]:

@@ -30,6 +30,7 @@ class Qube:
     agent: bool = True
     template: str | None = None
     xid: int = 0
+    paused: bool = False
 
     def address(self, family: int) -> Address | None:
         """Return its address of IP version 4 or 6, if it has one."""

@@ -40,11 +40,18 @@ WRITE_SECONDS = 30.0
 MAX_CLIENTS = 500
 """Connections served at once: half of the descriptors that a process usually has."""
 
+MAX_UNREAD = 128 * 1024 * 1024
+"""Bytes of answers that clients have not read yet, all together."""
+
 MAX_WAITING = 1000
 """Events that may wait for one client before it is dropped."""
 
 LOOK_SECONDS = 5.0
 """How often it is looked whether a client that gets no events is still there."""
+
+_ACCEPT_AT_ONCE = 128
+"""Connections that are accepted before any of them is served, so they take descriptors
+beside those of MAX_CLIENTS."""
 
 _EVENTS = "admin.Events"
 _ESTABLISHED = "connection-established"
@@ -90,23 +97,32 @@ async def serve_admin(
     with contextlib.suppress(LookupError, OSError):
         shutil.chown(path, group="qubes")
     clients = _Clients(handle, subscribe)
-    return await asyncio.start_unix_server(
-        clients.serve, sock=bound, limit=_PIECE, backlog=BACKLOG
+    server = await asyncio.start_unix_server(
+        clients.serve, sock=bound, limit=_PIECE, backlog=_ACCEPT_AT_ONCE
     )
+    # The loop takes one number for what may wait and for what it accepts at a time.
+    bound.listen(BACKLOG)
+    return server
 
 
 class _Clients:
-    """Serves every connection by itself; keeps count of them."""
+    """Serves every connection by itself; keeps count of them.
+
+    When there are too many, those that keep the others waiting longest are dropped:
+    who has not sent a call, or not read the answer.
+    """
 
     def __init__(self, handle: Handler, subscribe: Subscriber | None) -> None:
         self._handle = handle
         self._subscribe = subscribe
         self._count = 0
+        self._silent: dict[asyncio.StreamWriter, None] = {}
+        self._unread: dict[asyncio.StreamWriter, int] = {}
 
     async def serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        if self._count >= MAX_CLIENTS:
+        if self._count >= MAX_CLIENTS and not self._drop_silent():
             _log.warning("connection refused: there are %d already", self._count)
             writer.transport.abort()
             return
@@ -125,11 +141,24 @@ class _Clients:
             if not writer.is_closing():
                 writer.transport.abort()
 
+    def _drop_silent(self) -> bool:
+        """Drop the client that has taken longest to send its call, if there is one."""
+        for writer in self._silent:
+            _log.warning("client dropped: %d others, and no call yet", self._count)
+            del self._silent[writer]
+            writer.transport.abort()
+            return True
+        return False
+
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        async with asyncio.timeout(READ_SECONDS):
-            call = decode_call(await _read_call(reader))
+        self._silent[writer] = None
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                call = decode_call(await _read_call(reader))
+        finally:
+            self._silent.pop(writer, None)
         try:
             if call.method != _EVENTS:
                 reply = encode_success(await self._answer(call))
@@ -142,7 +171,22 @@ class _Clients:
             reply = encode_exception(error.kind, error.text, *error.fields)
         except AdminError as error:
             reply = _encode_error(error)
-        await _finish(writer, reply)
+        self._unread[writer] = len(reply)
+        self._drop_unread()
+        try:
+            await _finish(writer, reply)
+        finally:
+            self._unread.pop(writer, None)
+
+    def _drop_unread(self) -> None:
+        """Drop clients that have taken longest to read, but never the newest."""
+        size = sum(self._unread.values())
+        for writer in list(self._unread)[:-1]:
+            if size <= MAX_UNREAD:
+                break
+            _log.warning("client dropped: %d bytes of answers are unread", size)
+            size -= self._unread.pop(writer)
+            writer.transport.abort()
 
     async def _answer(self, call: Call) -> bytes:
         try:

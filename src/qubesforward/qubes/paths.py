@@ -17,6 +17,9 @@ QUBESDB_SOCKET = "/var/run/qubes/qubesdb.sock"
 QUBES_STATE = "/var/lib/qubes"
 """What qubesd keeps on disk; directories of qubes are below."""
 
+AUDIT_LOG = "/var/log/qubes/qubes-forward.log"
+"""What was opened and closed, when and for whom; in dom0."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 

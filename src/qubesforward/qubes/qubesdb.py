@@ -24,6 +24,7 @@ MAX_PENDING = 10_000
 """Events that may wait to be taken, before only the watches are named."""
 
 _Paths = list[str]  # the class below has a method of that name
+_Values = list[bytes | None]
 
 _CLOSING = 1.0
 """Seconds to get out what was sent just before closing."""
@@ -198,6 +199,11 @@ class QubesDB:
         """Return the value of an entry, None when there is no such entry."""
         (answer,) = await self._ask(MessageType.READ, [path])
         return answer.entries.get(path)
+
+    async def read_many(self, paths: Iterable[str]) -> _Values:
+        """Return the values of entries, in this order, None for each that is not."""
+        answers = await self._ask(MessageType.READ, list(paths))
+        return [answer.entries.get(answer.request.path) for answer in answers]
 
     async def write(self, path: str, value: bytes) -> None:
         """Write one entry."""

@@ -47,5 +47,6 @@ RELAY_METHODS = {
         "Plan",
         "Status",
         "Confirm",
+        "Log",
     )
 }

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All targets by name."""
+
+from fuzz.target import Target
+from fuzz.targets import admin, hop, kernel, qubesdb, rules, status
+
+TARGETS: dict[str, Target] = {
+    target.name: target
+    for room in (admin, hop, kernel, qubesdb, rules, status)
+    for target in room.TARGETS
+}

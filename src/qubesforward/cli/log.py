@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The audit log as the user reads it: what was opened and closed, when, for whom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from qubesforward.cli.choosing import read_line
+from qubesforward.cli.console import Console
+from qubesforward.cli.durations import format_moment
+from qubesforward.cli.firewall import COMPUTER, Firewall
+from qubesforward.cli.sentences import format_mapping, is_unlimited, join_words
+from qubesforward.cli.status import show_text
+from qubesforward.cli.table import (
+    GREEN,
+    NOTHING,
+    RED,
+    YELLOW,
+    Cell,
+    Painted,
+    Screen,
+    format_table,
+)
+from qubesforward.errors import MalformedMessage
+from qubesforward.model.rule import REBOOT, ForwardRule
+
+_HEADER = ("TIME", "EVENT", "QUBE", "FORWARD", "DETAILS")
+_COLOURS = {
+    "opened": GREEN,
+    "found": GREEN,
+    "unsure": YELLOW,
+    "lost": YELLOW,
+    "denied": RED,
+    "refused": RED,
+}
+_WANTED = ("added", "changed", "confirmed")
+"""Events at which the whole rule is told."""
+
+_TEXTS = ("event", "qube", "rule", "reason", "by", "owner")
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One event; texts are empty and `path` is, where the event has none."""
+
+    moment: float
+    event: str
+    qube: str
+    rule: str
+    reason: str
+    by: str
+    owner: str
+    path: tuple[str, ...]
+
+
+def show_log(console: Console, firewall: Firewall, qube: str, since: int) -> None:
+    """Print the log of a qube (empty: of the computer) from a moment on."""
+    data = firewall.read_log(qube or COMPUTER, since)
+    lines, has_more, problem = decode_log(data)
+    console.answer(data)
+    if problem:
+        console.warn(f"the audit log cannot be written: {problem}")
+    if has_more:
+        console.warn("there is more, and older; the newest are shown")
+    if lines:
+        console.show(format_log(lines, console.screen))
+    else:
+        console.say("The log has nothing of that.")
+
+
+def decode_log(data: bytes) -> tuple[list[LogLine], bool, str]:
+    """Read a ``Log+forward`` answer: events, whether there are more, the problem.
+
+    Raise `MalformedMessage` if it is none.
+    """
+    try:
+        found = json.loads(data.decode("utf-8"))
+        lines = [_decode_line(each) for each in found["events"]]
+        return lines, bool(found.get("more")), show_text(str(found.get("problem", "")))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise MalformedMessage("log: the answer is none") from None
+
+
+def _decode_line(fields: dict[str, object]) -> LogLine:
+    path = fields.get("path", [])
+    if not isinstance(path, list):
+        raise TypeError("path")
+    text = {name: show_text(str(fields.get(name, ""))) for name in _TEXTS}
+    moment = datetime.fromisoformat(str(fields["time"])).timestamp()
+    return LogLine(moment=moment, path=tuple(show_text(str(n)) for n in path), **text)
+
+
+def format_log(lines: Sequence[LogLine], screen: Screen) -> str:
+    """Write a table of events, in this computer's own time zone."""
+    return format_table(_HEADER, [_format_line(line) for line in lines], screen)
+
+
+def _format_line(line: LogLine) -> list[Cell]:
+    moment = f"{datetime.fromtimestamp(line.moment):%Y-%m-%d %H:%M:%S}"
+    event = Painted(line.event, _COLOURS.get(line.event, ""))
+    rule = read_line(line.rule) if line.rule else None
+    forward, details = NOTHING, []
+    if isinstance(rule, ForwardRule):
+        forward = f"{format_mapping(rule)} {rule.forwardtype}"
+        if line.event in _WANTED:
+            details += _describe_rule(rule, line.moment)
+    elif line.rule:
+        details.append(f"asked: {line.rule}")
+    if line.by:
+        details.insert(0, f"by {line.by}")
+    if line.owner:
+        details.append(f"a rule of {line.owner}")
+    if line.path:
+        details.append(f"through {join_words(line.path)}")
+    details += [line.reason] if line.reason else []
+    return [moment, event, line.qube or NOTHING, forward, "; ".join(details) or NOTHING]
+
+
+def _describe_rule(rule: ForwardRule, moment: float) -> list[str]:
+    said = [] if is_unlimited(rule.srchost) else [f"from {rule.srchost}"]
+    if rule.expire == REBOOT:
+        said.append("until the computer restarts")
+    elif isinstance(rule.expire, int):
+        said.append(f"until {format_moment(rule.expire, int(moment))}")
+    return [*said, rule.comment] if rule.comment else said
