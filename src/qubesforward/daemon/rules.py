@@ -122,10 +122,10 @@ class Rules:
         """
         rules = self.load(qube).rules
         old = rules.forwards if self.is_confirmed(qube, rules) else ()
-        ages = {_place(rule): rule.created for rule in old}
+        ages = {rule.place: rule.created for rule in old}
         # Given twice is given once: it would only be in its own way.
         new = [self._adopt(rule) for rule in dict.fromkeys(forwards)]
-        kept = (replace(r, created=ages.get(_place(r), r.created)) for r in new)
+        kept = (replace(r, created=ages.get(r.place, r.created)) for r in new)
         self._save(qube, replace(rules, forwards=tuple(kept), owner=qube.uuid))
 
     def with_added(
@@ -136,13 +136,13 @@ class Rules:
         One that differs from a present one in its end and comment only takes that
         one's place and age: asking again extends a forward.
         """
-        forwards = {_place(rule): rule for rule in self.load(qube).rules.forwards}
+        forwards = {rule.place: rule for rule in self.load(qube).rules.forwards}
         for rule in added:
-            old = forwards.get(_place(rule))
+            old = forwards.get(rule.place)
             new = self._adopt(rule)
             if old is not None:
                 new = replace(new, created=old.created)
-            forwards[_place(rule)] = new
+            forwards[rule.place] = new
         return tuple(forwards.values())
 
     def remove_forwards(self, qube: Qube, removed: Sequence[ForwardRule]) -> None:
@@ -187,7 +187,3 @@ class Rules:
         self._newest = max(self._newest + 1, int(self._now() * 1_000_000))
         boot_id = self._boot_id if rule.expire == REBOOT else ""
         return replace(rule, created=self._newest, boot_id=boot_id)
-
-
-def _place(rule: ForwardRule) -> ForwardRule:
-    return replace(rule, expire=None, comment="")

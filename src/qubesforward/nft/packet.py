@@ -169,10 +169,10 @@ def _is_foreign(packet: Packet, left: Any) -> bool:
 
 
 def _mask_mark(packet: Packet, masked: Any) -> int | None:
-    is_mark = masked[:1] == [{"ct": {"key": "mark"}}]
-    if packet.mark is None or not is_mark or not isinstance(masked[-1], int):
+    if packet.mark is None or not isinstance(masked, list) or len(masked) != 2:
         return None
-    return packet.mark & masked[-1]
+    is_mark = masked[0] == {"ct": {"key": "mark"}}
+    return packet.mark & masked[1] if is_mark and isinstance(masked[1], int) else None
 
 
 def _is_within(value: _Range | None, ranges: list[_Range] | None) -> bool | None:
@@ -212,7 +212,9 @@ def _ranges(right: Any, names: Mapping[str, int]) -> list[_Range] | None:
 
 def _range(right: Any, names: Mapping[str, int]) -> _Range | None:
     match right:
-        case {"prefix": {"addr": int(number), "len": int(length)}}:
+        case {"prefix": {"addr": int(number), "len": int(length)}} if (
+            0 <= length <= _WORD_BITS
+        ):
             # A number under a mask is listed as a prefix too.
             return number, number | (1 << (_WORD_BITS - length)) - 1
         case {"prefix": {"addr": str(text), "len": int(length)}}:

@@ -136,13 +136,14 @@ class _Walk:
         """Walk through a chain that the packet comes to, `certain` or perhaps."""
         if depth > _DEEPEST:
             return None
-        may_have_ended = False
+        may_have_ended = may_have_left = False
         for rule in self._chains.get(chain, ()):
             step = _Step(self, chain, rule, certain, depth)
             ended, leaves = step.take()
             if ended is True:
-                return True
+                return None if may_have_left else True
             may_have_ended = may_have_ended or ended is None
+            may_have_left = may_have_left or leaves is None
             if leaves is True:
                 break
             if ended is None or leaves is None:

@@ -8,9 +8,10 @@ the forwards that need it; so what they need is merged here, before it is an ent
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from qubesforward.model.hosts import Network, networks_overlap
 from qubesforward.model.ports import PortRange
@@ -60,27 +61,43 @@ def _outlives(one: int | None, other: int | None) -> bool:
     return one is None or (other is not None and one >= other)
 
 
-def _contains(outer: Door, inner: Door) -> bool:
-    return (
-        outer.ports.first <= inner.ports.first
-        and inner.ports.last <= outer.ports.last
-        and _is_subnet(inner.src, outer.src)
-        and _outlives(outer.until, inner.until)
-    )
-
-
 def _is_subnet(inner: Network, outer: Network) -> bool:
     return networks_overlap(inner, outer) and inner.prefixlen >= outer.prefixlen
 
 
+def _supernets(network: Network) -> Iterator[Network]:
+    """Yield the network and all that contain it, the widest last."""
+    yield network
+    while network.prefixlen:
+        network = network.supernet()
+        yield network
+
+
 def _without_contained(cluster: list[Door]) -> list[Door]:
-    kept: list[Door] = []
-    for door in dict.fromkeys(cluster):
-        if any(_contains(other, door) for other in kept):
-            continue
-        kept = [other for other in kept if not _contains(door, other)]
-        kept.append(door)
-    return kept
+    # What may contain a door comes before it, so that one look back is enough; and
+    # by the networks that could contain it, since thousands may share one port.
+    widest_first = sorted(
+        dict.fromkeys(cluster),
+        key=lambda door: (-len(door.ports), door.src.prefixlen, -_end(door)),
+    )
+    kept: dict[PortRange, dict[Network, Door]] = {}
+    for door in widest_first:
+        around = [found for ports, found in kept.items() if _holds(ports, door.ports)]
+        if not any(
+            network in found and _outlives(found[network].until, door.until)
+            for network in _supernets(door.src)
+            for found in around
+        ):
+            kept.setdefault(door.ports, {})[door.src] = door
+    return [door for found in kept.values() for door in found.values()]
+
+
+def _end(door: Door) -> float:
+    return float("inf") if door.until is None else door.until
+
+
+def _holds(outer: PortRange, inner: PortRange) -> bool:
+    return outer.first <= inner.first and inner.last <= outer.last
 
 
 def _split(cluster: list[Door]) -> Iterator[Door]:
@@ -97,15 +114,28 @@ def _split(cluster: list[Door]) -> Iterator[Door]:
 def _split_sources(doors: list[Door]) -> list[tuple[Network, int | None]]:
     """Give every source address to the door that lives longest there."""
     taken: list[tuple[Network, int | None]] = []
-    longest_first = sorted(
-        doors, key=lambda door: (door.until is not None, -(door.until or 0))
-    )
-    for door in longest_first:
+    apart: list[tuple[Network, int | None]] = []
+    meeting = _meeting_sources(doors)
+    for door in sorted(doors, key=_end, reverse=True):
+        if door.src not in meeting:
+            apart.append((door.src, door.until))
+            continue
         pieces = [door.src]
         for network, _until in taken:
             pieces = [rest for piece in pieces for rest in _subtract(piece, network)]
         taken += [(piece, door.until) for piece in pieces]
-    return taken
+    return apart + taken
+
+
+def _meeting_sources(doors: list[Door]) -> set[Network]:
+    """Return the sources that contain another, or are in another, or stand twice."""
+    counted = Counter(door.src for door in doors)
+    meeting = {network for network, count in counted.items() if count > 1}
+    for network in counted:
+        for outer in islice(_supernets(network), 1, None):
+            if outer in counted:
+                meeting |= {network, outer}
+    return meeting
 
 
 def _subtract(piece: Network, network: Network) -> list[Network]:
