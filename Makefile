@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 # Of `make fuzz`, for all decoders together.
 SECONDS ?= 60
 
-.PHONY: demo test lint types unit fuzz lab setup clean
+.PHONY: demo test lint types unit fuzz soak lab setup clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -33,6 +33,10 @@ unit: setup
 # With atheris where it is installed (pip install -e '.[fuzz]'), without it otherwise.
 fuzz: setup
 	$(BIN)/python -m fuzz --seconds $(SECONDS)
+
+# Half an hour of random operations in labs: OPS of them, and SEED to have them again.
+soak: setup
+	OPS=$(OPS) SEED=$(SEED) $(BIN)/python -u -m tests.soak.run
 
 setup: $(INSTALLED)
 

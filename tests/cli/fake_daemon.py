@@ -74,6 +74,8 @@ class FakeDaemon:
     traffic: tuple[int, int] = (0, 0)
     qubes: dict[str, Qube] = field(default_factory=dict)
     hops: dict[str, FakeHop] = field(default_factory=dict)
+    diagnosis: dict[str, Any] = field(default_factory=dict)
+    diagnosed: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name, netvm, number in (
@@ -104,6 +106,7 @@ class FakeDaemon:
             ("Plan", "forward"): self._plan,
             ("Status", "forward"): self._status,
             ("Confirm", "forward"): self._confirm,
+            ("Diagnose", "forward"): self._diagnose,
             ("Log", "forward"): self._log,
         }.get((name, call.arg))
         if handler is None or call.source != "dom0":
@@ -192,6 +195,10 @@ class FakeDaemon:
         self.since = int(payload or b"0")
         told = {"events": self.log, "more": self.more, "problem": self.audit}
         return json.dumps(told).encode()
+
+    def _diagnose(self, dest: str, payload: bytes) -> bytes:
+        self.diagnosed.append(payload.decode("ascii"))
+        return json.dumps(self.diagnosis).encode()
 
     def _outcomes(self, forwards: dict[str, list[ForwardRule]]) -> tuple[Outcome, ...]:
         asked = {

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from qubesforward.lab import qubesdb_server
-from qubesforward.qubes.qubesdb import QubesDB
 from tests.daemon.apart import EXTERNAL, ApartWorld, in_apart_world
 from tests.daemon.world import until
 
@@ -33,10 +32,6 @@ FLOODED = (
 
 async def is_active(world: ApartWorld, dest: str) -> bool:
     return await world.states(dest) == ["active"]
-
-
-async def connect(world: ApartWorld) -> QubesDB:
-    return await QubesDB.connect(world.db_path(HOSTILE))
 
 
 @pytest.mark.parametrize("said", [b"999999999", b"0", b"-1", b"\xff\0", b"9" * 3000])
@@ -104,6 +99,34 @@ def test_tens_of_thousands_of_entries_are_revoked_or_removed(tmp_path: Path) -> 
         assert world.memory() < MEMORY
 
     in_apart_world(tmp_path, test, flood)
+
+
+def test_a_hop_whose_database_is_slow_is_waited_for_by_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive = qubesdb_server._Client.data_received
+    slow: list[object] = []
+
+    def receive_later(client: qubesdb_server._Client, data: bytes) -> None:
+        # Slower than anyone likes, and not slow enough to be given up.
+        delay = 1.5 if client._server in slow else 0.0
+        asyncio.get_running_loop().call_later(delay, receive, client, data)
+
+    monkeypatch.setattr(qubesdb_server._Client, "data_received", receive_later)
+
+    async def test(world: ApartWorld) -> None:
+        await world.add("work", EXTERNAL.format(443))
+        await until(lambda: is_active(world, "work"))
+        slow.append(world._dbs[HOSTILE])
+        changing = asyncio.create_task(world.call("Set+forward", "work"))
+        await asyncio.sleep(0.05)
+        assert await world.open_and_close("mail", 80) < 2 * PROMPT
+        assert await world.open_and_close("mail", 81) < PROMPT
+        await changing
+        slow.clear()
+        await until(lambda: world.entries(HOSTILE) == {})
+
+    in_apart_world(tmp_path, test)
 
 
 def _write_answers(hostile: "Hostile") -> None:

@@ -267,6 +267,13 @@ def test_walks(
     assert found(chains, policy) == expected
 
 
+def test_chains_that_double_are_given_up() -> None:
+    chains: dict[str, list[list[Any]]] = {"base": [[jump("c0")]]}
+    for depth in range(30):
+        chains[f"c{depth}"] = [[jump(f"c{depth + 1}")], [jump(f"c{depth + 1}")]]
+    assert found(chains, "drop") == [(MAYBE, "base", None)]
+
+
 def test_our_own_rule_lets_the_packet_through_the_chains_of_qubes() -> None:
     ours = [
         match(ct("mark"), {"prefix": {"addr": 0xB0000000, "len": 4}}),

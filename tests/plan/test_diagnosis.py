@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from qubesforward.model.entry import Entrance, Entry
-from qubesforward.model.hosts import ANY4, ANY6, parse_network
+from qubesforward.model.hosts import any_of, parse_network
 from qubesforward.model.observation import (
     Block,
     Certainty,
@@ -44,17 +44,16 @@ QUBES = {
         ip6=ip_address("fd09::20"),  # type: ignore[arg-type]
     ),
 }
-NETS = {4: ANY4, 6: ANY6}
 TO = {4: ip_address("10.137.0.20"), 6: ip_address("fd09::20")}
 BLOCK = Block(Certainty.SURELY, "forward", "ip", "qubes", "custom-forward", "drop")
 
 
 def entry_at(name: str, family: int, proto: Proto = Proto.TCP) -> Entry:
     if name == "work":
-        return Entry(Entrance.SELF, proto, INNER, NETS[family])
+        return Entry(Entrance.SELF, proto, INNER, any_of(family))
     inner = INNER if name == "sys-firewall" else OUTER
     entrance = Entrance.UPLINK if name == "sys-firewall" else Entrance.EXTERNAL
-    return Entry(entrance, proto, OUTER, NETS[family], TO[family], inner)
+    return Entry(entrance, proto, OUTER, any_of(family), TO[family], inner)
 
 
 def sound(*protos: Proto, packets: int = 0) -> ForwardFacts:

@@ -86,11 +86,11 @@ class World:
             if name not in ("dom0", "router", "lan", "lan2", "internet")
         }
 
-    def status(self) -> dict[tuple[str, str], str]:
-        """Return the state of every forward, by target and line."""
+    def status(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """Return the state of every forward and its reason, by target and line."""
         told = json.loads(self.insist("admin.vm.firewall.Status", "dom0", "forward"))
         return {
-            (qube["name"], forward["rule"]): forward["state"]
+            (qube["name"], forward["rule"]): (forward["state"], forward["reason"])
             for qube in told["qubes"]
             for forward in qube["forwards"]
         }

@@ -198,7 +198,9 @@ class Kernel:
             }
             # A hash that still grows after many additions is walked with gaps, so
             # what takes more than one part is only believed if it is said twice.
-            if len(answers) <= 1 or (before and before.keys() == found.keys()):
+            if len(answers) <= 1 or (
+                before is not None and before.keys() == found.keys()
+            ):
                 return found
             before = found
         raise ApplyError(f"set {name}: changes faster than it can be read")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import resource
 import signal
 import sys
 import time
@@ -34,6 +35,9 @@ from qubesforward.qubes.paths import (
     QUBES_STATE,
     qubesdb_socket,
 )
+
+_DESCRIPTORS = 4096
+"""For clients, and one for every qube that runs."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -127,11 +131,20 @@ class Daemon:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
+        _allow_connections()
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         await self.serve(stop)
+
+
+def _allow_connections() -> None:
+    """Have more descriptors than the usual 1024, where that is permitted."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < _DESCRIPTORS:
+        wanted = min(_DESCRIPTORS, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def main() -> int:

@@ -174,11 +174,13 @@ class Reconciler:
     async def _publish_outbound(self) -> None:
         snapshot = self._topology.snapshot
         trees = plan_outbound(self._rules.outbound(snapshot), snapshot, self._now())
-        for name, hop in list(self._hops.open.items()):
+        work = []
+        for name, hop in self._hops.open.items():
             wanted = trees.get(name, {})
             diff = diff_outbound(wanted, hop.outbound)
             if diff.sources or diff.gone:
-                await together([hop.publish_outbound(diff, wanted)])
+                work.append(hop.publish_outbound(diff, wanted))
+        await together(work)
 
 
 async def together(work: Iterable[Coroutine[Any, Any, Any]]) -> None:

@@ -18,6 +18,9 @@ from qubesforward.nft.packet import Packet, judge_equal, judge_match
 _DEEPEST = 16
 """Jumps within jumps that the kernel allows (NFT_JUMP_STACK_SIZE)."""
 
+_MOST_RULES = 20_000
+"""Rules looked at on one way: chains that jump to each other may be endless work."""
+
 _MOST_BLOCKS = 4
 """Rules of one base chain worth telling about."""
 
@@ -131,6 +134,7 @@ class _Walk:
         self.found: list[Found] = []
         self._chains = table.chains
         self._packet = packet
+        self._left = _MOST_RULES
 
     def walk(self, chain: str, *, certain: bool, depth: int = 0) -> bool | None:
         """Walk through a chain that the packet comes to, `certain` or perhaps."""
@@ -138,6 +142,9 @@ class _Walk:
             return None
         may_have_ended = may_have_left = False
         for rule in self._chains.get(chain, ()):
+            self._left -= 1
+            if self._left < 0:
+                return None
             step = _Step(self, chain, rule, certain, depth)
             ended, leaves = step.take()
             if ended is True:

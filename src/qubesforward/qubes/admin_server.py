@@ -14,6 +14,7 @@ import select
 import shutil
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from resource import RLIMIT_NOFILE, getrlimit
 
 from qubesforward.errors import AdminError, MalformedMessage
 from qubesforward.qubes.admin_wire import (
@@ -37,8 +38,9 @@ READ_SECONDS = 5.0
 WRITE_SECONDS = 30.0
 """Time that a client has to read its answer."""
 
-MAX_CLIENTS = 500
-"""Connections served at once: half of the descriptors that a process usually has."""
+MAX_CLIENTS = 1500
+"""Connections served at once, but at most half of the descriptors that this process
+may have: it needs others to do what is asked for."""
 
 MAX_UNREAD = 128 * 1024 * 1024
 """Bytes of answers that clients have not read yet, all together."""
@@ -115,6 +117,7 @@ class _Clients:
     def __init__(self, handle: Handler, subscribe: Subscriber | None) -> None:
         self._handle = handle
         self._subscribe = subscribe
+        self._most = min(MAX_CLIENTS, getrlimit(RLIMIT_NOFILE)[0] // 2)
         self._count = 0
         self._silent: dict[asyncio.StreamWriter, None] = {}
         self._unread: dict[asyncio.StreamWriter, int] = {}
@@ -122,7 +125,7 @@ class _Clients:
     async def serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        if self._count >= MAX_CLIENTS and not self._drop_silent():
+        if self._count >= self._most and not self._drop_silent():
             _log.warning("connection refused: there are %d already", self._count)
             writer.transport.abort()
             return
