@@ -25,7 +25,8 @@ from qubesforward.qubes.admin_async import AsyncAdminClient
 root = Path(sys.argv[1])
 client = AsyncAdminClient(str(root / "qubesd.sock"), str(root / "forwardd.sock"))
 socket_of = lambda name: str(root / f"{name}.sock")
-daemon = Daemon(root, str(root / "forwardd.sock"), client, socket_of)
+log = root / "log" / "audit.log"
+daemon = Daemon(root, str(root / "forwardd.sock"), client, socket_of, log)
 asyncio.run(daemon.run())
 """
 
@@ -41,6 +42,8 @@ EXTERNAL = "forwardtype=external proto=tcp srcports={0}-{0}"
 class ApartWorld(World):
     """A world with the two chains, and the daemon outside of this process."""
 
+    program = _DAEMON
+
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.qubes |= {name: dict(qube) for name, qube in OTHERS.items()}
@@ -49,7 +52,7 @@ class ApartWorld(World):
     async def start_daemon(self) -> None:
         with (self.root / "daemon.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _DAEMON, str(self.root)],
+                [sys.executable, "-c", self.program, str(self.root)],
                 stderr=log,
                 preexec_fn=_limit_descriptors,
             )

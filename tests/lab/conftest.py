@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.moving import Moving, moving_lab
 from tests.lab.running_lab import RunningLab, running_lab
 
 MakeLab = Callable[[str], AbstractContextManager[RunningLab]]
@@ -18,6 +19,13 @@ MakeLab = Callable[[str], AbstractContextManager[RunningLab]]
 def lab() -> Iterator[RunningLab]:
     """The default lab, shared by all: whoever changes it changes it back."""
     with running_lab() as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def moving() -> Iterator[Moving]:
+    """A lab whose qubes are stopped, moved and renumbered; all is changed back."""
+    with moving_lab() as one:
         yield one
 
 

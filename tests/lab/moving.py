@@ -6,8 +6,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
-from tests.lab.forwards import dom0
+from tests.lab.forwards import dom0, forwards_of
 from tests.lab.openings import namespace_pids, published, read_kernel
 from tests.lab.running_lab import RunningLab, running_lab
 from tests.lab.standing import PATIENCE, Caller, Prober, Reader
@@ -83,6 +84,14 @@ class Moving:
         answers = self.lan.probe_all(wanted, 0.4)
         found = {None if one is None else one.qube for one in answers}
         return found.pop() if len(found) == 1 else "not the same by TCP and UDP"
+
+    def forwards(self, qube: str) -> list[dict[str, Any]]:
+        """Return the forwards of a qube, as its status tells them."""
+        return forwards_of(self.lab, qube)
+
+    def states(self, qube: str) -> list[str]:
+        """Return the states of a qube's forwards."""
+        return [str(forward["state"]) for forward in self.forwards(qube)]
 
 
 @contextmanager

@@ -165,9 +165,11 @@ def test_call_that_is_too_long_is_not_sent(socket_dir: Path) -> None:
 def test_no_permission_says_what_to_do(socket_dir: Path) -> None:
     with listening(socket_dir / "qubesd"):
         script = (
-            "import os, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+            "import os, sys\n"
+            # Before it is nobody, who need not be able to read where this is.
             "from qubesforward.qubes.admin import AdminClient\n"
             "from qubesforward.errors import Unavailable\n"
+            "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
             "try: AdminClient(sys.argv[1], '/nonexistent').call('admin.vm.List')\n"
             "except Unavailable as error: print(error)\n"
         )

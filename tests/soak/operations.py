@@ -35,7 +35,8 @@ class Operations:
     """Does one random thing after the other, and knows which rules there must be.
 
     `rules` are in the order of their age. `recent` are all that there were since
-    `forget_recent`: what may just be closing. `done` counts what was done.
+    `forget_recent`: what may just be closing. `done` counts what was done, `lost` tells
+    of rules that were acknowledged and are not there, or are there and were not.
     """
 
     def __init__(self, world: World, seed: int) -> None:
@@ -43,6 +44,7 @@ class Operations:
         self.recent: list[Rule] = []
         self.done: Counter[str] = Counter()
         self.lost: list[str] = []
+        self.quiet_since = 0.0
         self._world = world
         self._chance = random.Random(seed)
         self._paused: set[str] = set()
@@ -202,13 +204,14 @@ class Operations:
         self._world.call("admin.vm.Start", qube)
 
     def change_address(self) -> None:
-        """Give a qube an address, which another may have had before, or its own."""
-        qube = self._any("work", "shop")
-        other = {"work": 1, "shop": 2}[qube]
-        if self._chance.random() < 0.5:
-            self._set(qube, "ip", f"10.137.5.{self._chance.choice((other, other + 2))}")
-        else:
+        """Give a qube an address that another may just have given up, or its own."""
+        qube, other = self._chance.sample(("work", "shop"), 2)
+        if self._chance.random() < 0.3:
             self._world.call("admin.vm.property.Reset", qube, "ip")
+            return
+        answer = self._world.call("admin.vm.property.Get", other, "ip")
+        free = [f"10.137.5.{n}" for n in (1, 2, 3) if not answer.endswith(f".5.{n}")]
+        self._set(qube, "ip", self._any(*free))
 
     def switch_ipv6(self) -> None:
         """Switch IPv6 off or on."""
@@ -317,6 +320,7 @@ class Operations:
         for qube in sorted(self._world.bare):
             self._world.restore_base(qube)
         self._world.bare.clear()
+        self.quiet_since = time.monotonic()
         now = time.time()
         self.rules = [rule for rule in self.rules if not rule.is_over(now)]
         self._look_for_losses()

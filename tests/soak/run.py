@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from tests.lab.standing import Wanted
 from tests.lab.traffic import Answer
+from tests.soak.held import Held
 from tests.soak.model import CLIENTS, Expected, Fact, Point, Rule, expect
 from tests.soak.operations import Operations
 from tests.soak.topology import OUTER, TARGETS
@@ -50,6 +51,8 @@ class Figures:
     operations: int = 0
     looks: int = 0
     probes: int = 0
+    held: int = 0
+    active: int = 0
     leaks: list[str] = field(default_factory=list)
     swift: list[float] = field(default_factory=list)
     killed: list[float] = field(default_factory=list)
@@ -57,7 +60,8 @@ class Figures:
     def add(self, other: Figures) -> None:
         """Take in those of another leg."""
         self.done += other.done
-        for name in ("operations", "looks", "probes", "leaks", "swift", "killed"):
+        numbers = ("operations", "looks", "probes", "held", "active")
+        for name in (*numbers, "leaks", "swift", "killed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def render(self) -> str:
@@ -66,7 +70,9 @@ class Figures:
         repairs = sum(self.done[name] for name in _REPAIRS)
         return (
             f"operations {self.operations}, kills {kills}, repairs {repairs},"
-            f" looks {self.looks}, probes {self.probes}, leaks {len(self.leaks)}\n"
+            f" looks {self.looks}, probes {self.probes}, connections {self.held},"
+            f" forwards active at a look {self.active / max(1, self.looks):.1f},"
+            f" leaks {len(self.leaks)}\n"
             f"seconds to converge: {_percentiles(self.swift)};"
             f" with kills: {_percentiles(self.killed)}\n"
             + ", ".join(f"{name} {n}" for name, n in sorted(self.done.items()))
@@ -90,16 +96,25 @@ class Soak:
         self._chance = random.Random(seed + 1)
         self._operations = Operations(world, seed)
         self._trail: list[str] = []
+        self._held: Held | None = None
 
     def run(self, operations: int, seconds: float = float("inf")) -> None:
         """Do so many operations, or those that there is time for."""
         end = time.monotonic() + seconds
-        while self.figures.operations < operations and time.monotonic() < end:
-            batch = self._chance.choice((1, 1, 2, 3, 5, 8, 13))
-            batch = min(batch, operations - self.figures.operations)
-            self._trail = [self._step() for _ in range(batch)]
-            self._look()
-        self.figures.done = self._operations.done
+        try:
+            while self.figures.operations < operations and time.monotonic() < end:
+                batch = self._chance.choice((1, 1, 2, 3, 5, 8, 13))
+                batch = min(batch, operations - self.figures.operations)
+                self._trail = [self._step() for _ in range(batch)]
+                self._look()
+        finally:
+            self.figures.done = self._operations.done
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def _step(self) -> str:
         name = self._operations.step()
@@ -131,11 +146,12 @@ class Soak:
         answers = self._world.probe(targets, patience)
         self.figures.probes += len(answers)
         for (place, (proto, address, port)), answer in answers.items():
-            client = CLIENTS[place][":" in address]
             if answer is None or answer.qube in self._world.bare:
                 continue  # without Qubes' own rules a qube lets everybody in
-            if not any(
-                _explains(rule, place, client, proto, port, answer)
+            target = (proto, address, port)
+            is_outside = place != "neighbour"
+            if answer.client != CLIENTS[place][":" in address] or not any(
+                rule.external == is_outside and _is_through(rule, target, answer)
                 for rule in self._operations.recent
             ):
                 self.figures.leaks.append(f"{place} {proto} {address} {port}: {answer}")
@@ -144,7 +160,7 @@ class Soak:
     def _look(self) -> None:
         """Wait until everything is as it must be; raise `Difference`."""
         self._operations.become_quiet()
-        quiet = time.monotonic()
+        quiet = self._operations.quiet_since
         facts = self._world.facts()
         self._world_addresses = (facts["fw1"].addresses[4], facts["fw1"].addresses[6])
         wrong = ["not looked yet"]
@@ -156,8 +172,11 @@ class Soak:
         was_killed = any(name in _KILLS for name in self._trail)
         (self.figures.killed if was_killed else self.figures.swift).append(took)
         self._look_closer(facts, quiet)
+        self._look_at_held(facts)
         self._operations.forget_recent()
         self.figures.looks += 1
+        states = self._expect(facts).states.values()
+        self.figures.active += sum(state == "active" for state in states)
         problems = self.figures.leaks + self._operations.lost
         if problems:
             raise Difference(f"after {self._trail}:\n" + "\n".join(problems))
@@ -181,6 +200,24 @@ class Soak:
                 return
             if time.monotonic() > quiet + PATIENCE:
                 raise Difference(f"after {self._trail}:\n" + "\n".join(wrong))
+
+    def _look_at_held(self, facts: dict[str, Fact]) -> None:
+        """See that a held connection has ended with its rule, and hold another."""
+        now = time.time()
+        rules = [r for r in self._operations.rules if not r.is_over(now)]
+        if self._held is not None:
+            if leak := self._held.find_leak(rules):
+                self.figures.leaks.append(leak)
+            self._let_go()
+        opened = self._expect(facts).open
+        for rule in rules:
+            target = ("tcp", _DOORS[0], rule.first)
+            answer = _follow("lan", target, opened, facts)
+            lasts = rule.expire is None or rule.expire > now + 1
+            if answer and lasts and _is_through(rule, target, answer):
+                self._held = Held(self._world.lab, rule, *target[1:])
+                self.figures.held += 1
+                return
 
     def _compare_status(self, facts: dict[str, Fact]) -> list[str]:
         told = self._world.status()
@@ -208,17 +245,15 @@ class Soak:
         return wrong
 
 
-def _explains(
-    rule: Rule, place: str, client: str, proto: str, port: int, answer: Answer
-) -> bool:
+def _is_through(rule: Rule, target: Wanted, answer: Answer) -> bool:
+    """Whether an answer to `target` may have come by this rule's forward."""
+    proto, _address, port = target
     return (
         rule.target == answer.qube
-        and rule.external == (place != "neighbour")
         and proto in rule.protos
         and port in rule.ports()
         and rule.inner_of(port) == answer.port
-        and rule.lets_in(client)
-        and client == answer.client
+        and rule.lets_in(answer.client)
     )
 
 

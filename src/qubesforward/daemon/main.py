@@ -35,6 +35,7 @@ from qubesforward.qubes.paths import (
     QUBES_STATE,
     qubesdb_socket,
 )
+from qubesforward.qubes.unix import take_passed
 
 _DESCRIPTORS = 4096
 """For clients, and one for every qube that runs."""
@@ -114,7 +115,10 @@ class Daemon:
         ]
         self._audit.record([AuditEvent(Happening.STARTED)])
         server = await serve_admin(
-            self._socket, self._handlers.handle, self._announcer.subscribe
+            self._socket,
+            self._handlers.handle,
+            self._announcer.subscribe,
+            passed=take_passed(),
         )
         waiting = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait(

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import select
 import shutil
+import socket
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from resource import RLIMIT_NOFILE, getrlimit
@@ -86,8 +87,11 @@ async def serve_admin(
     subscribe: Subscriber | None = None,
     *,
     mode: int = 0o660,
+    passed: socket.socket | None = None,
 ) -> asyncio.Server:
     """Serve the Admin API on a unix socket of this mode, for the group qubes.
+
+    Instead of making one at `path`, a socket can be `passed` that is there already.
 
     `handle` answers a call with its content, or raises AdminException, AdminError
     (passed on as it is) or Refused. Anything else that it raises is logged, and
@@ -95,9 +99,11 @@ async def serve_admin(
     `admin.Events`; its listening must have begun when it first waits. Raises
     Unavailable when another process serves the path.
     """
-    bound = bind_unix(path, mode)
-    with contextlib.suppress(LookupError, OSError):
-        shutil.chown(path, group="qubes")
+    bound = passed
+    if bound is None:
+        bound = bind_unix(path, mode)
+        with contextlib.suppress(LookupError, OSError):
+            shutil.chown(path, group="qubes")
     clients = _Clients(handle, subscribe)
     server = await asyncio.start_unix_server(
         clients.serve, sock=bound, limit=_PIECE, backlog=_ACCEPT_AT_ONCE

@@ -13,6 +13,9 @@ from qubesforward.errors import Unavailable
 BACKLOG = 1024
 """Connections that may wait to be accepted; a hundred tools at once are normal."""
 
+_FIRST_PASSED = 3
+"""SD_LISTEN_FDS_START: the number of the first descriptor that is passed."""
+
 _RETRY = 0.01
 """Seconds until a connection is tried again that found the backlog full."""
 
@@ -39,6 +42,20 @@ def bind_unix(path: str, mode: int) -> socket.socket:
         bound.close()
         raise
     return bound
+
+
+def take_passed() -> socket.socket | None:
+    """Return the listening socket that systemd passed to this process, if it did.
+
+    Source of the protocol: sd_listen_fds(3). It can be taken once.
+    """
+    pid = os.environ.pop("LISTEN_PID", "")
+    count = os.environ.pop("LISTEN_FDS", "")
+    if pid != str(os.getpid()) or count != "1":
+        return None
+    passed = socket.socket(fileno=_FIRST_PASSED)
+    passed.set_inheritable(False)
+    return passed
 
 
 def _remove_dead(path: str) -> None:
