@@ -18,6 +18,7 @@ from qubesforward.daemon.answers import (
 )
 from qubesforward.errors import InvalidRule
 from qubesforward.model.entry import format_entry, parse_entry
+from qubesforward.model.observation import format_observation, parse_observation
 
 _ENTRIES = (
     b"in=external proto=tcp ports=443-443 src=0.0.0.0/0 to=10.137.0.6 toports=443-443",
@@ -63,6 +64,14 @@ def _parse_answers(data: bytes) -> str:
     return f"{count is None} {len(outside)} {listening}"
 
 
+def _parse_observation(data: bytes) -> str:
+    seen = parse_observation(data.split(b"\0"))
+    text = "\n".join(format_observation(seen))
+    assert text.isascii()
+    assert all(line.isprintable() for line in text.split("\n"))
+    return f"{len(seen.held)} {len(seen.listeners)} {len(seen.blocks)}"
+
+
 TARGETS = (
     Target(
         "entry",
@@ -92,5 +101,17 @@ TARGETS = (
             b"0a0b0c0d 12 3456 listening\nffffffff 0 0 silent\n11111111 1 1",
         ),
         (b"0a0b0c0d ", b"\n", b" listening", b" silent", b"ffffffff 1 1 ", b" ::1"),
+    ),
+    Target(
+        "observation",
+        _parse_observation,
+        (InvalidRule,),
+        (
+            b"entry 0a0b0c0d 12 3456\nentry ffffffff missing\n"
+            b"listen 0a0b0c0d 127.0.0.1 8443\nlisten 0a0b0c0d ::1 80\0"
+            b"block 0a0b0c0d certain forward inet mine custom drop tcp\n"
+            b"problem it is broken",
+        ),
+        (b"\nentry ", b"\nblock ", b"\nlisten ", b" missing", b"problem ", b"likely"),
     ),
 )

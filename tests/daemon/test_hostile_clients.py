@@ -17,7 +17,7 @@ from tests.daemon.apart import EXTERNAL, ApartWorld, in_apart_world
 STATUS = b"admin.vm.firewall.Status+forward dom0 name dom0\0"
 EVENTS = b"admin.Events dom0 name dom0\0"
 ADD = b"admin.vm.firewall.Add+forward dom0 name work\0"
-PROMPT = 1.0
+PROMPT = 1.5
 MEMORY = 200
 MANY = 1000
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from qubesforward.daemon.store import RulesUnreadable, Store
+from qubesforward.daemon.store import RulesChanged, RulesUnreadable, Store
 from qubesforward.model.rule import Action, OutboundRule, RuleList
 from qubesforward.model.text import parse_rule
 
@@ -111,3 +111,28 @@ def test_of_two_unreadable_files_in_a_second_one_was_lost(
         store.forget("work")
         store.replace_unreadable("work", "AppVM")
     assert len(list(file_of(tmp_path).parent.iterdir())) == 3
+
+
+def test_a_removed_qubes_list_was_saved_for_the_next_qube_of_the_name(
+    tmp_path: Path, store: Store
+) -> None:
+    """As when one of its rules ends before the daemon hears of the removal."""
+    store.save("work", "AppVM", LIST)
+    file_of(tmp_path).unlink()
+    with pytest.raises(RulesChanged, match="--reload work"):
+        store.save("work", "AppVM", LIST)
+    assert not file_of(tmp_path).exists()
+    store.forget("work")
+    assert store.load("work", "AppVM").rules.forwards == ()
+    store.save("work", "AppVM", LIST)
+    assert file_of(tmp_path).exists()
+
+
+def test_a_file_that_somebody_replaced_is_not_overwritten_unread(
+    tmp_path: Path, store: Store
+) -> None:
+    store.save("work", "AppVM", LIST)
+    file_of(tmp_path).write_bytes(file_of(tmp_path).read_bytes() + b"\n")
+    with pytest.raises(RulesChanged):
+        store.save("work", "AppVM", RuleList())
+    assert b"forward" in file_of(tmp_path).read_bytes()

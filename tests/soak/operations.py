@@ -35,15 +35,13 @@ class Operations:
     """Does one random thing after the other, and knows which rules there must be.
 
     `rules` are in the order of their age. `recent` are all that there were since
-    `forget_recent`: what may just be closing. `done` counts what was done, `lost` tells
-    of rules that were acknowledged and are not there, or are there and were not.
+    `forget_recent`: what may just be closing. `done` counts what was done.
     """
 
     def __init__(self, world: World, seed: int) -> None:
         self.rules: list[Rule] = []
         self.recent: list[Rule] = []
         self.done: Counter[str] = Counter()
-        self.lost: list[str] = []
         self.quiet_since = 0.0
         self._world = world
         self._chance = random.Random(seed)
@@ -323,20 +321,20 @@ class Operations:
         self.quiet_since = time.monotonic()
         now = time.time()
         self.rules = [rule for rule in self.rules if not rule.is_over(now)]
-        self._look_for_losses()
 
-    def _look_for_losses(self) -> None:
-        """See whether what was acknowledged is still there, and nothing else."""
+    def find_losses(self) -> list[str]:
+        """Say of whose rules not all that were acknowledged are there, or others."""
         now = time.time() + 1
+        wrong = []
         for qube in TARGETS:
             mine = {
                 r.line for r in self.rules if r.target == qube and not r.is_over(now)
             }
             found = set(self._listed(qube))
-            over = {r.line for r in self.recent if r.is_over(now)}
-            over |= {r.line for r in self.rules if r.is_over(now)}
+            over = {r.line for r in (*self.recent, *self.rules) if r.is_over(now)}
             if mine - found or found - mine - over:
-                self.lost.append(f"{qube}: {sorted(found)} is not {sorted(mine)}")
+                wrong.append(f"{qube}: {sorted(found)} is not {sorted(mine)}")
+        return wrong
 
     def forget_recent(self) -> None:
         """Begin anew to collect rules that there were."""

@@ -177,9 +177,8 @@ class Soak:
         self.figures.looks += 1
         states = self._expect(facts).states.values()
         self.figures.active += sum(state == "active" for state in states)
-        problems = self.figures.leaks + self._operations.lost
-        if problems:
-            raise Difference(f"after {self._trail}:\n" + "\n".join(problems))
+        if leaks := self.figures.leaks:
+            raise Difference(f"after {self._trail}:\n" + "\n".join(leaks))
 
     def _expect(self, facts: dict[str, Fact]) -> Expected:
         return expect(self._operations.rules, facts, time.time())
@@ -195,7 +194,8 @@ class Soak:
     def _look_closer(self, facts: dict[str, Fact], quiet: float) -> None:
         """See that probers and status agree with the kernels."""
         while True:
-            wrong = self._compare_status(facts) + self._compare_probes(facts)
+            wrong = self._operations.find_losses()
+            wrong += self._compare_status(facts) + self._compare_probes(facts)
             if not wrong:
                 return
             if time.monotonic() > quiet + PATIENCE:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from qubesforward.daemon.store import Loaded, Store
+from qubesforward.daemon.store import Loaded, RulesChanged, Store
 from qubesforward.errors import InvalidRule
 from qubesforward.model.rule import (
     REBOOT,
@@ -181,6 +181,9 @@ class Rules:
         except OSError as error:
             # The rule is over all the same: planning looks at its end, too.
             _log.error("%s: an ended rule stays in its file: %s", qube.name, error)
+        except RulesChanged as error:
+            # Most likely the qube is gone, and its removal not heard of yet.
+            _log.info("%s: an ended rule is left: %s", qube.name, error)
 
     def _adopt(self, rule: ForwardRule) -> ForwardRule:
         """Give a new rule its age, later than any before, and its boot."""

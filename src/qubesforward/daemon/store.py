@@ -35,13 +35,26 @@ class RulesUnreadable(ForwardError):
     """A rule file that is no rule file; it is kept, and nothing of it applies."""
 
 
+class RulesChanged(ForwardError):
+    """A rule file that is not the one that was read: its qube may be another, too."""
+
+
+_Identity = tuple[int, int, int]
+"""Of a file: inode, time of its last change in ns, and size."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The rule list of a qube, or `problem`: why there is none to be had."""
+    """The rule list of a qube, or `problem`: why there is none to be had.
+
+    `file` tells the file that it is of from those that may take its place; None if
+    there is none.
+    """
 
     rules: RuleList
     problem: str = ""
     exists: bool = True
+    file: _Identity | None = None
 
 
 class Store:
@@ -72,6 +85,8 @@ class Store:
         self._loaded.pop(qube, None)
 
     def _read(self, path: Path) -> Loaded:
+        # Before it is read: what changes meanwhile must not be taken for what was.
+        file = _identify(path)
         try:
             data = _read_regular(path)
         except FileNotFoundError:
@@ -85,22 +100,37 @@ class Store:
             return Loaded(RuleList(outbound=()), f"{path}: {error}")
         for unreadable in rules.unreadable:
             _log.error("%s: one rule not applied: %s", path, unreadable.reason)
-        return Loaded(rules)
+        return Loaded(rules, file=file)
 
     def save(self, qube: str, klass: str, rules: RuleList) -> None:
         """Replace the qube's file; on return it would survive a power cut.
 
         Raises `RulesUnreadable` where the present file cannot be read, so that
-        nothing in it is lost; use `replace_unreadable` first.
+        nothing in it is lost; use `replace_unreadable` first. Raises `RulesChanged`
+        where it is not the file that was read: a qube that was made in the place of
+        a removed one must not get that one's rules.
         """
-        if self.load(qube, klass).problem:
+        path = self._path(qube, klass)
+        loaded = self.load(qube, klass)
+        if loaded.problem:
             raise RulesUnreadable(
-                f"{self._loaded[qube].problem}; mend or move that file away, then"
+                f"{loaded.problem}; mend or move that file away, then"
                 f" run: qvm-firewall --reload {qube}"
             )
+        if _identify(path) != loaded.file:
+            raise RulesChanged(
+                f"{path} was changed or removed meanwhile; to go on from what is there"
+                f" now, run: qvm-firewall --reload {qube}"
+            )
         data = encode_rule_list(rules, int(self._now()))
-        _write_durably(self._path(qube, klass), data)
-        self._loaded[qube] = Loaded(rules)
+        try:
+            _write_durably(path, data)
+        except OSError:
+            # It may have failed after the new file was in its place.
+            if _identify(path) != loaded.file:
+                self.forget(qube)
+            raise
+        self._loaded[qube] = Loaded(rules, file=_identify(path))
 
     def replace_unreadable(self, qube: str, klass: str) -> None:
         """Move a file that cannot be read aside, under a name that tells when."""
@@ -108,6 +138,14 @@ class Store:
         if self.load(qube, klass).problem and path.exists():
             path.rename(_find_free(f"{path}.unreadable-{int(self._now())}"))
         self._loaded.pop(qube, None)
+
+
+def _identify(path: Path) -> _Identity | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _read_regular(path: Path) -> bytes:
