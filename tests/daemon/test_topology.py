@@ -54,7 +54,7 @@ def test_another_qube_of_the_name_got_the_list_that_was_in_memory(
             return await world.call("Get+forward", "work") == ""
 
         await until(is_forgotten)
-        assert world.entries("sys-net") == {}
+        await until(lambda: world.entries("sys-net") == {})
 
     in_world(tmp_path, test)
 
