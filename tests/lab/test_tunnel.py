@@ -168,3 +168,18 @@ def test_a_tunnel_that_comes_up_later_closes_what_would_bypass_it(
         finally:
             lab.check("sys-firewall", *"ip link del wg9".split(" "))
         eventually(lambda: None in lan.probe_all(TRIED), False)
+
+
+def test_a_tunnel_that_goes_down_opens_nothing(lab: RunningLab) -> None:
+    rule = "action=forward forwardtype=external proto=tcp srcports=4433"
+    lab.check("dom0", "qvm-firewall", "media", "add", *rule.split(" "))
+    try:
+        eventually(lambda: wait_settled(lab, "media"), ["refused"])
+        lab.check("sys-vpn", *"ip link set tun0 down".split(" "))
+        for _ in range(10):
+            assert wait_settled(lab, "media") == ["refused"]
+    finally:
+        lab.run("exec", "dom0", "--", "qvm-forward", "media", "--close-all")
+        lab.check("dom0", "qvm-shutdown", "--wait", "media")
+        lab.check("dom0", "qvm-shutdown", "--wait", "sys-vpn")
+        lab.check("dom0", "qvm-start", "media")

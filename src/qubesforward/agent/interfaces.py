@@ -73,11 +73,17 @@ class Interfaces:
 
     @property
     def tunnels(self) -> dict[int, str]:
-        """The tunnel that the default route is, by IP version, where it is one."""
+        """The tunnel that the default route is, by IP version, where it is one.
+
+        A tunnel that is down takes its routes along. Beside an uplink, where nothing
+        else leads out, it still counts: else each reconnect would be a bypass.
+        """
+        has_uplink = self.uplink is not None
+        idle = [o for o in self.links if has_uplink and o.kind in TUNNEL_KINDS]
         return {
             family: link.name
-            for family, links in self.default_links.items()
-            for link in links
+            for family in (4, 6)
+            for link in self.default_links.get(family) or idle
             if self.is_tunnel(link)
         }
 
