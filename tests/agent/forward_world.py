@@ -234,6 +234,17 @@ class Agent:
 
         asyncio.run(write())
 
+    def restart_qube(self) -> None:
+        """Start the agent in a qube that has just started: its QubesDB is new."""
+        self.kill()
+        self.database.kill()
+        self.database.wait()
+        for path in (self._dom0, self._qube):
+            Path(path).unlink(missing_ok=True)
+        self.start_database()
+        self.start()
+        self.order({})
+
     def refused(self, entry_id: str) -> str:
         return self.read(f"/qubes-forward-refused/{entry_id}")
 

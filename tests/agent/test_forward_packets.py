@@ -366,10 +366,39 @@ def test_a_tunnel_as_the_default_route_is_not_bypassed_unasked(world: World) -> 
     assert (
         world.dial("flow") == "TimeoutError" or world.dial("tcp", HOP, 5000) in NOBODY
     )
-    world.hop.run("ip link del tun0")
-    assert wait_until(lambda: agent.refused(A) == "")
-    world.hop.run("ip route del default")
+    world.hop.run("ip link del tun0", "ip route del default")
     agent.order({A: None, B: None})
+    agent.restart_qube()
+
+
+def test_a_vpn_program_that_deleted_its_interface_opened_what_it_must_not(
+    world: World,
+) -> None:
+    agent = world.hop_agent
+    world.hop.run(
+        f"ip route add default via {LAN}",
+        f"ip link add tun0 type vxlan id 7 remote {LAN} dstport 4789",
+        "ip link set tun0 up",
+        "ip route add 0.0.0.0/1 dev tun0",
+        "ip route add 128.0.0.0/1 dev tun0",
+    )
+    agent.order({A: forward(), B: forward("ports=80-80 bypass=yes")})
+    assert wait_until(lambda: agent.refused(A) == "would bypass tunnel tun0")
+    world.hop.run("ip link del tun0")
+    agent.order({A: forward(), B: forward("ports=80-80 bypass=yes")})
+    assert agent.refused(A) == "would bypass tunnel tun0"
+    agent.kill()
+    agent.start()
+    agent.order({A: forward()})
+    assert agent.refused(A) == "would bypass tunnel tun0"
+    assert world.dial("tcp", HOP, 5000) in NOBODY
+    assert world.dial("tcp", HOP, 80) == LAN
+    agent.restart_qube()
+    agent.order({A: forward()})
+    assert agent.refused(A) == ""
+    assert world.dial("tcp", HOP, 5000) == LAN
+    world.hop.run("ip route del default")
+    agent.order({A: None})
 
 
 def test_answers_leave_past_the_tunnel_by_the_way_the_question_came(
@@ -396,4 +425,5 @@ def test_answers_leave_past_the_tunnel_by_the_way_the_question_came(
     agent.order({A: None})
     assert "0x8000000" not in world.hop.run("ip rule", "ip -6 rule")
     world.hop.run("ip link del tun0", "ip route del default")
+    agent.restart_qube()
     world.lan.run(f"ip addr del {far}/32 dev lo")

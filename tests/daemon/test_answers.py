@@ -14,6 +14,7 @@ from qubesforward.daemon.answers import (
     parse_outside,
     parse_reason,
     parse_report,
+    parse_tunnel,
 )
 
 PRESENT = {"0a0b0c0d", "ffffffff"}
@@ -51,6 +52,22 @@ def test_addresses_are_taken_once_and_not_many() -> None:
     assert found == (ip_address("192.168.1.10"), ip_address("fd09::5"))
     many = " ".join(f"10.0.0.{number}" for number in range(250))
     assert len(parse_outside(many.encode())) == 32
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (b"tun0 4 6", "tun0"),
+        (b"wg-home.1 4", "wg-home.1"),
+        (b"\x1b[2J 4", "tun"),
+        (b"x" * 3000, "tun"),
+        (b"\xff", "tun"),
+        (b" 4", "tun"),
+        (b"", ""),
+    ],
+)
+def test_a_tunnel_is_believed_whatever_its_name(value: bytes, name: str) -> None:
+    assert parse_tunnel(value) == name
 
 
 def test_a_report_counts_for_entries_of_dom0_only() -> None:

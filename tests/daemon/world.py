@@ -16,6 +16,7 @@ from typing import Any
 
 from qubesforward.daemon.main import Daemon
 from qubesforward.lab.qubesdb_server import QubesDBServer
+from qubesforward.plan.snapshot import TUNNEL_FEATURE
 from qubesforward.qubes.admin_async import AsyncAdminClient
 from qubesforward.qubes.admin_server import AdminException, Refused, serve_admin
 from qubesforward.qubes.admin_wire import Call, Event, Property, encode_properties
@@ -23,7 +24,11 @@ from qubesforward.qubes.qubesdb import QubesDB
 
 CHAIN = {
     "sys-net": {"ip": "10.137.0.5"},
-    "sys-firewall": {"ip": "10.137.0.6", "netvm": "sys-net"},
+    "sys-firewall": {
+        "ip": "10.137.0.6",
+        "netvm": "sys-net",
+        "provides_network": "True",
+    },
     "work": {"ip": "10.137.0.20", "netvm": "sys-firewall"},
     "personal": {"ip": "10.137.0.21", "netvm": "sys-firewall"},
 }
@@ -39,6 +44,7 @@ class World:
         self.mute: set[str] = set()
         self.broken: set[str] = set()
         self.refusing: dict[str, str] = {}
+        self.tunnels: dict[str, str] = {}
         self.log: list[tuple[str, frozenset[str]]] = []
         self._queues: list[asyncio.Queue[Event | None]] = []
         self._dbs: dict[str, QubesDBServer] = {}
@@ -119,6 +125,12 @@ class World:
             if path.startswith("/qubes-forward/")
         }
 
+    async def say(self, name: str, path: str, value: str) -> None:
+        """Have a qube write something into its QubesDB."""
+        db = await QubesDB.connect(self.db_path(name))
+        await db.write(path, value.encode())
+        await db.aclose()
+
     async def call(self, method: str, dest: str, payload: str = "") -> str:
         name, _, arg = method.partition("+")
         answer = await self.client.call(
@@ -149,7 +161,13 @@ class World:
         if call.method == "admin.vm.property.GetAll":
             return self._properties(call.dest)
         if call.method == "admin.vm.feature.CheckWithTemplate":
+            if call.arg == TUNNEL_FEATURE:
+                return self.tunnels.get(call.dest, "").encode()
             return b"1"
+        if call.method == "admin.vm.feature.Set":
+            self.tunnels[call.dest] = call.payload.decode()
+            self.tell(call.dest, f"domain-feature-set:{call.arg}")
+            return b""
         raise Refused(call.method)
 
     def _line(self, name: str) -> str:

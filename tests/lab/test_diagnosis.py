@@ -50,7 +50,7 @@ SETUPS: dict[str, tuple[Broken, str]] = {
     "base rules gone": (broken.base_rules_gone, "base rules of Qubes are missing in"),
     "conflict": (broken.conflict, "personal has port 443 of sys-net already: close"),
     "copy": (broken.unconfirmed, "qvm-firewall copy confirm"),
-    "tunnel": (broken.tunnel, "bypass tunnel tun0: open it again with --bypass"),
+    "tunnel": (broken.tunnel, "bypass tunnel tun0): open it again with --bypass"),
 }
 QUBES = {"copy": "copy", "tunnel": "media"}
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from qubesforward.plan.snapshot import TUNNEL_FEATURE
 from tests.lab.forwards import dom0, forwarded, forwards_of, wait_settled
 from tests.lab.openings import namespace_pids, read_kernel
 from tests.lab.running_lab import RunningLab
@@ -165,8 +166,19 @@ def test_a_tunnel_that_comes_up_later_closes_what_would_bypass_it(
             reason = forwards_of(lab, "work")[0]["reason"]
             assert reason == "sys-firewall: would bypass tunnel wg9"
             assert not held.lives(0.5)
-        finally:
+            # A VPN program that reconnects may delete its interface. Neither that
+            # nor a restart of the hop lets anybody past the tunnel.
             lab.check("sys-firewall", *"ip link del wg9".split(" "))
+            for _ in range(5):
+                assert lan.probe_all(TRIED) == [None] * 4
+            assert wait_settled(lab, "work") == ["refused"]
+            dom0(lab, "qvm-kill", "sys-firewall")
+            dom0(lab, "qvm-start", "sys-firewall")
+            for _ in range(5):
+                assert lan.probe_all(TRIED) == [None] * 4
+            assert wait_settled(lab, "work") == ["refused"]
+        finally:
+            dom0(lab, "qvm-features", "--unset", "sys-firewall", TUNNEL_FEATURE)
         eventually(lambda: None in lan.probe_all(TRIED), False)
 
 

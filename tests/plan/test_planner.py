@@ -346,3 +346,35 @@ def test_hops_learn_no_names_and_no_comments() -> None:
         for text in entries:
             assert "work" not in text
             assert "secret" not in text
+
+
+class TestTunnels:
+    """A hop that is known to have a tunnel, whether that is up or not."""
+
+    VPN = WORLD | {"sys-vpn": replace(WORLD["sys-vpn"], tunnel="tun0")}
+
+    def plan_one(self, target: str = "media", **more: Any) -> Outcome:
+        return plan({target: [forward("443", **more)]}, self.VPN).outcomes[0]
+
+    def test_unasked_it_is_not_bypassed(self) -> None:
+        made = plan({"media": [forward("443")]}, self.VPN)
+        assert made.outcomes[0].verdict is Verdict.REFUSED
+        assert made.outcomes[0].reason == "sys-vpn: would bypass tunnel tun0"
+        assert made.entries == {}
+
+    def test_what_is_refused_keeps_no_port_from_others(self) -> None:
+        rules = {
+            "media": [forward("443", created=1)],
+            "work": [forward("443", created=2)],
+        }
+        verdicts = [one.verdict for one in plan(rules, self.VPN).outcomes]
+        assert verdicts == [Verdict.REFUSED, Verdict.READY]
+
+    def test_asked_and_internal_ones_are_planned(self) -> None:
+        assert self.plan_one(bypass=True).verdict is Verdict.READY
+        internal = self.plan_one(forwardtype=ForwardType.INTERNAL)
+        assert internal.verdict is Verdict.READY
+
+    def test_the_hop_itself_and_those_beside_it_are_reached(self) -> None:
+        assert self.plan_one("sys-vpn").verdict is Verdict.READY
+        assert self.plan_one("work").verdict is Verdict.READY

@@ -13,6 +13,7 @@ from qubesforward.qubes.qubesdb import QubesDB
 HANDLED = "/qubes-forward-handled"
 REFUSED = "/qubes-forward-refused/"
 OUTSIDE = "/qubes-forward-outside"
+TUNNEL = "/qubes-forward-tunnel"
 ASK = "/qubes-forward-ask"
 REPORT = "/qubes-forward-report/"
 REPORTED = "/qubes-forward-reported"
@@ -39,6 +40,7 @@ class Answers:
         self._db = db
         self._refused: dict[str, str] = {}
         self._outside: bytes | None = None
+        self._tunnel: bytes | None = None
         self._reports = 0
         self._diagnoses = 0
 
@@ -82,6 +84,17 @@ class Answers:
         if value != self._outside:
             await self._db.write(OUTSIDE, value)
             self._outside = value
+
+    async def read_tunnels(self) -> bytes | None:
+        """Return what `tell_tunnels` wrote since this qube started, if anything."""
+        self._tunnel = await self._db.read(TUNNEL)
+        return self._tunnel
+
+    async def tell_tunnels(self, value: bytes) -> None:
+        """Say, in the words of `agent.tunnels`, which tunnels there are or were."""
+        if value and value != self._tunnel:
+            await self._db.write(TUNNEL, value)
+            self._tunnel = value
 
     async def read_token(self) -> bytes | None:
         """Return what dom0 wrote to ask for a report, None if that is gone."""

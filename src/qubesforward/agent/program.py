@@ -33,6 +33,7 @@ from qubesforward.agent.orders import COMMIT, Orders, read_gateways, watched_pat
 from qubesforward.agent.outbound_task import OutboundTask
 from qubesforward.agent.report import compose_report, read_listening
 from qubesforward.agent.route_wire import GROUPS
+from qubesforward.agent.tunnels import TunnelMemory
 from qubesforward.errors import ApplyError, ForwardError, QubesDBError
 from qubesforward.model.hosts import Address
 from qubesforward.model.observation import format_observation
@@ -90,6 +91,7 @@ class Agent:
         self._applier = Applier(self._kernel, self._conntrack)
         self._orders = Orders()
         self._interfaces = Interfaces()
+        self._tunnels = TunnelMemory()
         self._gateways: dict[int, Address] = {}
         self._detour = Detour(self._routes)
         self._db: QubesDB | None = None
@@ -176,6 +178,7 @@ class Agent:
             await db.watch(path)
         answers = Answers(db)
         await answers.start()
+        self._tunnels.recall(await answers.read_tunnels() or b"")
         self._orders.forget()
         self._db, self._answers = db, answers
         self._flag(_Todo.COMMIT | _Todo.INTERFACES)
@@ -226,6 +229,7 @@ class Agent:
         self._plan_ahead()
         if self._answers is None:
             return
+        await self._answers.tell_tunnels(self._tunnels.format())
         generation = self._orders.generation if _Todo.COMMIT in todo else None
         await self._answers.acknowledge(generation, refused)
         await self._answers.tell_outside(self._interfaces.outside)
@@ -240,10 +244,11 @@ class Agent:
         try:
             if _Todo.INTERFACES in todo:
                 self._interfaces = read_interfaces(self._routes)
+                self._tunnels.note(self._interfaces.tunnels)
             here = self._interfaces
             self._applier.converge(
                 entries,
-                Surroundings(here.uplink is not None, here.tunnels),
+                Surroundings(here.uplink is not None, self._tunnels.known),
                 here.astray,
                 touched,
             )

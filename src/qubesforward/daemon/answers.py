@@ -7,6 +7,7 @@ cannot be read says nothing. How much is read is bounded by what dom0 itself wro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
@@ -24,6 +25,10 @@ bytes with lines of at most 8 + 18 + 18 + 9 characters and what is between them.
 _MOST_OUTSIDE = 32
 _LONGEST_OUTSIDE = _MOST_OUTSIDE * 50
 _LONGEST_REASON = 200
+_LONGEST_TUNNEL = 64
+_INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,15}")
+"""Up to 15 characters (IFNAMSIZ); of those that the kernel takes, the plain ones."""
+
 _LONGEST_NUMBER = len(str(LAST_NUMBER))
 
 
@@ -67,6 +72,18 @@ def parse_outside(untrusted_value: bytes) -> tuple[Address, ...]:
         except InvalidRule:
             continue
     return tuple(addresses)[:_MOST_OUTSIDE]
+
+
+def parse_tunnel(untrusted_value: bytes) -> str:
+    """Read the name of a tunnel, which may be followed by others; empty for none.
+
+    What is no name still says that there is one.
+    """
+    untrusted_text = untrusted_value[:_LONGEST_TUNNEL].decode("ascii", "replace")
+    untrusted_name = untrusted_text.partition(" ")[0]
+    if _INTERFACE.fullmatch(untrusted_name):
+        return untrusted_name
+    return "tun" if untrusted_value else ""
 
 
 def parse_report(

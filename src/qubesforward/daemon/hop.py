@@ -17,6 +17,7 @@ from qubesforward.daemon.answers import (
     parse_present,
     parse_reason,
     parse_report,
+    parse_tunnel,
 )
 from qubesforward.errors import InvalidRule, QubesDBError
 from qubesforward.model.entry import Entry, format_entry
@@ -29,6 +30,7 @@ FORWARDS = "/qubes-forward"
 HANDLED = "/qubes-forward-handled"
 REFUSED = "/qubes-forward-refused/"
 OUTSIDE = "/qubes-forward-outside"
+TUNNEL = "/qubes-forward-tunnel"
 ASK = "/qubes-forward-ask"
 REPORT = "/qubes-forward-report/"
 REPORTED = "/qubes-forward-reported"
@@ -66,6 +68,7 @@ class Hop:
     `present` is what its QubesDB holds for us, by ID (None: no entry at all).
     `closing` is the generation of the last removal, 0 when nobody waits for it.
     `fresh`: what it holds has not been compared with the plan yet.
+    `tunnel` is the one that it has, or had since its start; empty for none.
     `inherited` are the IDs that were there when this connection was made.
     """
 
@@ -81,6 +84,7 @@ class Hop:
         self.handled = -1
         self.refused: dict[str, str] = {}
         self.outside: tuple[Address, ...] = ()
+        self.tunnel = ""
         self.counters: dict[str, Counter] = {}
         self._ids: dict[Entry, str] = {}
         self._published: dict[str, int] = {}
@@ -99,12 +103,12 @@ class Hop:
         can be read.
         """
         self._db = db = await QubesDB.connect(path, PATIENCE)
-        for watched in (HANDLED, REFUSED, OUTSIDE, REPORTED):
+        for watched in (HANDLED, REFUSED, OUTSIDE, TUNNEL, REPORTED):
             await db.watch(watched)
         self.is_reached = True
         await self._read_forwards(db, anew)
         await self._read_outbound(db, anew)
-        for path_ in (HANDLED, OUTSIDE, REFUSED):
+        for path_ in (HANDLED, OUTSIDE, TUNNEL, REFUSED):
             await self._take_in(db, path_)
 
     async def _read_forwards(self, db: QubesDB, anew: bool) -> None:
@@ -306,6 +310,8 @@ class Hop:
             self.handled = handled if handled is not None and is_believed else -1
         elif path == OUTSIDE:
             self.outside = parse_outside(await db.read(OUTSIDE) or b"")
+        elif path == TUNNEL:
+            self.tunnel = parse_tunnel(await db.read(TUNNEL) or b"")
 
     async def _take_in_report(self, db: QubesDB) -> None:
         untrusted_token = (await db.read(REPORTED) or b"").decode("ascii", "replace")

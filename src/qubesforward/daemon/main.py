@@ -26,6 +26,7 @@ from qubesforward.daemon.reconciler import Reconciler
 from qubesforward.daemon.rules import Rules
 from qubesforward.daemon.store import Store
 from qubesforward.daemon.topology import Topology
+from qubesforward.daemon.tunnels import Tunnels
 from qubesforward.errors import ForwardError
 from qubesforward.qubes.admin_async import AsyncAdminClient
 from qubesforward.qubes.admin_server import serve_admin
@@ -67,10 +68,10 @@ class Daemon:
         self._socket = socket
         self._announcer = Announcer()
         self._rules = Rules(store, time.time, boot_id)
-        self._topology = Topology(
-            client or AsyncAdminClient(), self._wake, self._removed
-        )
+        client = client or AsyncAdminClient()
+        self._topology = Topology(client, self._wake, self._removed)
         self._hops = Hops(self._wake, self._hop_changed, socket_of)
+        self._tunnels = Tunnels(client, self._topology, self._hops)
         self._reconciler = Reconciler(
             self._rules, self._topology, self._hops, time.time, boot_id, self._passed
         )
@@ -105,6 +106,7 @@ class Daemon:
     def _hop_changed(self, name: str) -> None:
         self._announcer.announce(name, "forward-hop-changed")
         self._lookout.wake()
+        self._tunnels.wake()
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set; what is published stays published."""
@@ -112,6 +114,7 @@ class Daemon:
             asyncio.create_task(self._topology.follow()),
             asyncio.create_task(self._reconciler.run()),
             asyncio.create_task(self._lookout.run()),
+            asyncio.create_task(self._tunnels.run()),
         ]
         self._audit.record([AuditEvent(Happening.STARTED)])
         server = await serve_admin(

@@ -24,6 +24,7 @@ _STATES = {
     Verdict.UNCONFIRMED: "unconfirmed",
     Verdict.EXPIRED: "expired",
     Verdict.UNREACHABLE: "unreachable",
+    Verdict.REFUSED: "refused",
 }
 
 Fields = dict[str, Any]

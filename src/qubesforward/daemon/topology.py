@@ -10,6 +10,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
 
+from qubesforward.daemon.answers import parse_tunnel
 from qubesforward.errors import (
     AdminError,
     ForwardError,
@@ -19,7 +20,7 @@ from qubesforward.errors import (
     UnknownQube,
 )
 from qubesforward.model.hosts import parse_address
-from qubesforward.plan.snapshot import Qube, Snapshot
+from qubesforward.plan.snapshot import TUNNEL_FEATURE, Qube, Snapshot
 from qubesforward.qubes.admin_async import AsyncAdminClient
 from qubesforward.qubes.admin_wire import Event, decode_properties
 
@@ -207,23 +208,32 @@ class Topology:
                 listing = await self._client.call("admin.vm.List", name)
                 properties = await self._client.call("admin.vm.property.GetAll", name)
                 agent = await self._has_agent(name)
+                qube = make_qube(name, listing, properties)
+                tunnel = await self._find_tunnel(qube)
             except AdminError as error:
                 if error.kind in ("QubesVMNotFoundError", "QubesNoSuchVMError"):
                     return None
                 raise
-        qube = make_qube(name, listing, properties)
-        return replace(qube, agent=agent)
+        return replace(qube, agent=agent, tunnel=tunnel)
 
     async def _has_agent(self, name: str) -> bool:
+        return await self._read_feature(name, AGENT_FEATURE) not in (b"", b"0")
+
+    async def _find_tunnel(self, qube: Qube) -> str:
+        if not qube.provides_network:
+            return ""
+        value = await self._read_feature(qube.name, TUNNEL_FEATURE)
+        return "" if value == b"0" else parse_tunnel(value)
+
+    async def _read_feature(self, name: str, feature: str) -> bytes:
         try:
-            value = await self._client.call(
-                "admin.vm.feature.CheckWithTemplate", name, AGENT_FEATURE
+            return await self._client.call(
+                "admin.vm.feature.CheckWithTemplate", name, feature
             )
         except AdminError as error:
             if error.kind == "QubesFeatureNotFoundError":
-                return False
+                return b""
             raise
-        return value not in (b"", b"0")
 
 
 def make_qube(name: str, listing: bytes, properties: bytes) -> Qube:
@@ -245,6 +255,7 @@ def make_qube(name: str, listing: bytes, properties: bytes) -> Qube:
         paused=words.get("state") == "Paused",
         template=values.get("template") or None,
         xid=_number(values.get("xid", "")),
+        provides_network=values.get("provides_network") == "True",
     )
 
 

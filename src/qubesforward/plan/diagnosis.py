@@ -25,7 +25,7 @@ from qubesforward.plan.facts import (
     note,
 )
 from qubesforward.plan.planner import Verdict
-from qubesforward.plan.qube_findings import find_in_qube, find_service
+from qubesforward.plan.qube_findings import advise_tunnel, find_in_qube, find_service
 
 _MOST_ADDRESSES = 4
 
@@ -84,6 +84,8 @@ def _find_verdict(facts: ForwardFacts) -> Finding:
         ),
         Verdict.UNREACHABLE: f"No path leads to {outcome.asked.target}:"
         f" {outcome.reason}{_advise_path(facts)}.",
+        Verdict.REFUSED: f"The forward is refused ({outcome.reason}):"
+        f" {advise_tunnel(outcome.reason.partition(':')[0])}.",
     }[outcome.verdict]
     return bad(Rank.FORWARD, f"{outcome.verdict}: {outcome.reason}", cause)
 

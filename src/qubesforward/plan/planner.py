@@ -40,6 +40,8 @@ class Verdict(StrEnum):
     UNCONFIRMED = "unconfirmed"
     EXPIRED = "expired"
     UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+    """It would go past the tunnel of a hop, and does not say that it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +156,21 @@ def _plan_one(
         steps = _plan_steps(rule, chain)
     except Unreachable as error:
         return Outcome(asked, Verdict.UNREACHABLE, str(error))
+    if tunnel := _find_bypassed(rule, chain):
+        return Outcome(asked, Verdict.REFUSED, tunnel, steps)
     halted = [qube.name for qube in reversed(chain) if not qube.running]
     if halted:
         reason = f"{' and '.join(halted)} {'is' if len(halted) == 1 else 'are'} halted"
         return Outcome(asked, Verdict.HALTED, reason, steps)
     return Outcome(asked, Verdict.READY, "", steps)
+
+
+def _find_bypassed(rule: ForwardRule, chain: Sequence[Qube]) -> str:
+    """Say which hop's tunnel the forward would bypass unasked; nothing if none."""
+    if rule.bypass or rule.forwardtype is ForwardType.INTERNAL:
+        return ""
+    hops = (hop for hop in chain[1:] if hop.tunnel)
+    return next((f"{hop.name}: would bypass tunnel {hop.tunnel}" for hop in hops), "")
 
 
 def _plan_steps(rule: ForwardRule, chain: Sequence[Qube]) -> tuple[Step, ...]:

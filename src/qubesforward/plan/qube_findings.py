@@ -20,6 +20,7 @@ from qubesforward.plan.facts import (
     join_words,
     note,
 )
+from qubesforward.plan.snapshot import TUNNEL_FEATURE
 
 UNIT = "qubes-forward-agent"
 
@@ -127,9 +128,7 @@ def _find_refusal(
     # Texts of the agent: nft/refusals.py.
     if reason.startswith("would bypass tunnel"):
         cause = (
-            f"{name} refuses the forward because it {reason}: open it again with"
-            " --bypass-tunnel if it may do that, or with --internal for those at the"
-            " other end of the tunnel."
+            f"{name} refuses the forward because it {reason}: {advise_tunnel(name)}."
         )
     elif reason.startswith("no custom-"):
         cause = (
@@ -138,6 +137,15 @@ def _find_refusal(
         )
     text = f"refuses {describe_entries(group)}: {reason}"
     return bad(Rank.ENTRY, text, cause)
+
+
+def advise_tunnel(name: str) -> str:
+    """Say what to do about a forward that would bypass the tunnel of a hop."""
+    return (
+        "open it again with --bypass-tunnel if it may do that, or with --internal for"
+        f" those at the other end of the tunnel; if {name} has no tunnel any more, say"
+        f" so (qvm-features --unset {name} {TUNNEL_FEATURE}) and restart it"
+    )
 
 
 def _describe_active(facts: QubeFacts, group: Sequence[EntryFacts], below: str) -> str:

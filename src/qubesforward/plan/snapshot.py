@@ -9,6 +9,9 @@ from ipaddress import IPv4Address, IPv6Address
 
 from qubesforward.model.hosts import Address
 
+TUNNEL_FEATURE = "qubes-forward-tunnel"
+"""Feature of a qube that sends what comes from below through a tunnel: its name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Qube:
@@ -18,6 +21,8 @@ class Qube:
     ones), None where it has none. `running` holds for paused qubes too. `agent`:
     our agent is installed in it. `xid` is the domain number, which grows with
     every start (0: not running). `template` is None for qubes that have none.
+    `tunnel` names the tunnel through which it is known to send what comes from below,
+    now or whenever that is up; empty for none.
     """
 
     name: str
@@ -31,6 +36,8 @@ class Qube:
     template: str | None = None
     xid: int = 0
     paused: bool = False
+    provides_network: bool = False
+    tunnel: str = ""
 
     def address(self, family: int) -> Address | None:
         """Return its address of IP version 4 or 6, if it has one."""
