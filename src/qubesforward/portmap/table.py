@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The mappings of one client, under all protocols that it speaks.
+
+The table decides nothing about who may have what: it asks (`Asked`), somebody answers
+(`grant`, `deny`), and the servers of the protocols are told (`Settled`) to ask the
+table again. It knows what was said, so that a program that asks by three protocols at
+once causes one question, and one that asks again and again causes none.
+
+| state | ask | grant | deny | withdraw | last holder gone |
+|---|---|---|---|---|---|
+| none | → asked | | | | |
+| asked | stays | → held | → denied | → none | → none |
+| held | stays, or → renewing | | | → none | → none |
+| renewing | stays | → held | → held | → none | → none |
+| denied | stays for a while, then as none | | | → none | |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from qubesforward.portmap.mapping import (
+    Granted,
+    Holder,
+    Key,
+    Network,
+    Pending,
+    Reason,
+    Refused,
+    Reply,
+    Transport,
+    Via,
+    Wish,
+)
+
+QUOTA_RETRY = 30
+"""Seconds that a client is told to wait: the errors that RFC 6887 (7.4) calls short
+lived get 30 seconds."""
+
+_SETTLED_FOR = 1.0
+"""Seconds for which an answer is not asked for again: a lifetime may have been cut, and
+whoever wants more of it would ask for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one client may have: mappings, and questions not answered yet."""
+
+    mappings: int = 1024
+    pending: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Somebody must decide: the wish, and `sources` that all holders together want.
+
+    `renews`: it is there already and is to be longer, or for others.
+    """
+
+    wish: Wish
+    sources: frozenset[Network]
+    renews: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Nobody wants this mapping, or the question for it, any more."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """An answer came: whoever waits for this key may ask again now."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A mapping ended before its time; its holders may be told."""
+
+    key: Key
+    outer: int
+    holders: tuple[Holder, ...]
+
+
+Event = Asked | Released | Settled | Withdrawn
+
+
+class State(StrEnum):
+    """Of one key; a key without a record is in none."""
+
+    ASKED = "asked"
+    HELD = "held"
+    RENEWING = "renewing"
+    DENIED = "denied"
+
+
+@dataclass
+class _Lease:
+    """What one holder wants, and until when it holds (0: not yet)."""
+
+    wish: Wish
+    end: float = 0.0
+
+
+@dataclass
+class Record:
+    """One key: what is held or asked. `end`: when the grant, or the denial, ends."""
+
+    state: State
+    leases: dict[Holder, _Lease] = field(default_factory=dict)
+    outer: int = 0
+    end: float = 0.0
+    settled: float = float("-inf")
+    reason: Reason = Reason.DENIED
+    sources: frozenset[Network] = field(default_factory=frozenset)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a mapping."""
+        return self.state in (State.HELD, State.RENEWING)
+
+    @property
+    def wanted_sources(self) -> frozenset[Network]:
+        """Who may connect if all holders get their will; empty for anyone."""
+        each = [lease.wish.sources for lease in self.leases.values()]
+        return frozenset().union(*each) if all(each) else frozenset()
+
+
+class Table:
+    """All mappings of one client; `take_events` gives what others must do."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._records: dict[Key, Record] = {}
+        self._outers: dict[tuple[Transport, int], Key] = {}
+        self._events: list[Event] = []
+        self._pending = 0
+
+    def take_events(self) -> list[Event]:
+        """Return what happened since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def ask(self, wish: Wish, now: float) -> Reply:
+        """Answer a wish as things are now."""
+        record = self._records.get(wish.key)
+        if record is not None and record.state is State.DENIED:
+            if now < record.end:
+                return Refused(record.reason, _whole(record.end - now))
+            self._drop(wish.key)
+            record = None
+        if record is None:
+            return self._ask_anew(wish)
+        if self._is_of_another(record, wish.holder):
+            return Refused(Reason.NOT_YOURS, QUOTA_RETRY)
+        if not record.is_open:
+            record.leases[wish.holder] = _Lease(wish)
+            return Pending()
+        if wish.exact and wish.outer != record.outer:
+            return Refused(Reason.CONFLICT, QUOTA_RETRY)
+        return self._ask_held(record, wish, now)
+
+    def _ask_anew(self, wish: Wish) -> Reply:
+        owner = self._outers.get((wish.key.transport, wish.outer))
+        if wish.exact and owner is not None:
+            return Refused(Reason.CONFLICT, QUOTA_RETRY)
+        is_full = len(self._records) >= self.limits.mappings
+        if is_full or self._pending >= self.limits.pending:
+            return Refused(Reason.QUOTA, QUOTA_RETRY)
+        self._records[wish.key] = record = Record(State.ASKED)
+        record.leases[wish.holder] = _Lease(wish)
+        self._pending += 1
+        self._events.append(Asked(wish, wish.sources, renews=False))
+        return Pending()
+
+    def _is_of_another(self, record: Record, holder: Holder) -> bool:
+        return holder.via is Via.PCP and any(
+            other.via is Via.PCP and other != holder for other in record.leases
+        )
+
+    def _ask_held(self, record: Record, wish: Wish, now: float) -> Reply:
+        end = now + wish.lifetime
+        lease = record.leases.setdefault(wish.holder, _Lease(wish))
+        lease.wish = wish
+        wants_more = end > record.end + 1 or record.wanted_sources != record.sources
+        if record.state is State.RENEWING:
+            return Pending()
+        if wants_more and now - record.settled >= _SETTLED_FOR:
+            record.state = State.RENEWING
+            self._pending += 1
+            self._events.append(Asked(wish, record.wanted_sources, renews=True))
+            return Pending()
+        lease.end = min(end, record.end)
+        return Granted(record.outer, _whole(lease.end - now))
+
+    def grant(self, key: Key, outer: int, lifetime: int, now: float) -> None:
+        """Take in that a mapping is there; one that nobody wants is released."""
+        record = self._records.get(key)
+        if record is None or record.state is State.DENIED:
+            self._events.append(Released(key))
+            return
+        self._settle(key, record, now)
+        self._outers.pop((key.transport, record.outer), None)
+        record.state, record.outer, record.end = State.HELD, outer, now + lifetime
+        record.sources = record.wanted_sources
+        self._outers[key.transport, outer] = key
+        for lease in record.leases.values():
+            lease.end = min(now + lease.wish.lifetime, record.end)
+
+    def deny(self, key: Key, reason: Reason, retry: int, now: float) -> None:
+        """Take in that there will be no mapping, or no longer one than there is."""
+        record = self._records.get(key)
+        if record is None or record.state is State.DENIED:
+            return
+        self._settle(key, record, now)
+        if record.is_open:
+            record.state = State.HELD
+        else:
+            record.state, record.reason = State.DENIED, reason
+            record.end = now + retry
+            record.leases.clear()
+
+    def _settle(self, key: Key, record: Record, now: float) -> None:
+        if record.state in (State.ASKED, State.RENEWING):
+            self._pending -= 1
+        record.settled = now
+        self._events.append(Settled(key))
+
+    def withdraw(self, key: Key) -> None:
+        """Take in that a mapping has ended, or that a denial is taken back."""
+        record = self._drop(key)
+        if record is not None and record.is_open:
+            holders = tuple(record.leases)
+            self._events.append(Withdrawn(key, record.outer, holders))
+        if record is not None and record.state in (State.ASKED, State.RENEWING):
+            self._events.append(Settled(key))
+
+    def release(self, key: Key, holder: Holder) -> bool:
+        """Let a holder go; what nobody holds any more ends. False: it is not his.
+
+        What is not there is released already.
+        """
+        record = self._records.get(key)
+        if record is None:
+            return True
+        if self._is_of_another(record, holder):
+            return False
+        record.leases.pop(holder, None)
+        if not record.leases and record.state is not State.DENIED:
+            self._drop(key)
+            self._events.append(Released(key))
+        return True
+
+    def release_all(self, transport: Transport, holder: Holder) -> None:
+        """Let a holder go of all its mappings of a protocol."""
+        for key in [key for key in self._records if key.transport is transport]:
+            self.release(key, holder)
+
+    def restore(
+        self, key: Key, outer: int, lifetime: int, holders: list[Holder], now: float
+    ) -> None:
+        """Take in a mapping from before this table was there."""
+        if key in self._records:
+            return
+        end = now + lifetime
+        self._records[key] = record = Record(State.HELD, outer=outer, end=end)
+        self._outers[key.transport, outer] = key
+        for holder in holders:
+            wish = Wish(key, holder, outer, lifetime)
+            record.leases[holder] = _Lease(wish, end)
+
+    def expire(self, now: float) -> None:
+        """Let go of leases, and of answers, that have ended."""
+        for key, record in list(self._records.items()):
+            if record.state is State.DENIED:
+                if record.end <= now:
+                    self._drop(key)
+            elif record.state is State.HELD:
+                for holder, lease in list(record.leases.items()):
+                    if lease.end <= now:
+                        self.release(key, holder)
+
+    def find_next_end(self) -> float | None:
+        """Return when `expire` has something to do next, None for never."""
+        ends = [
+            end
+            for record in self._records.values()
+            for end in _ends_of(record)
+            if record.state in (State.HELD, State.DENIED)
+        ]
+        return min(ends, default=None)
+
+    def find_outer(self, transport: Transport, outer: int) -> Key | None:
+        """Return whose outer port this is among the client's own."""
+        return self._outers.get((transport, outer))
+
+    def list_open(self) -> list[tuple[Key, Record]]:
+        """Return the mappings that are there, in the order in which they were asked."""
+        return [(key, each) for key, each in self._records.items() if each.is_open]
+
+    def find(self, key: Key) -> Record | None:
+        """Return what is known of a key."""
+        return self._records.get(key)
+
+    def ask_again(self) -> None:
+        """Put all open questions again: whoever was asked has forgotten them."""
+        for record in self._records.values():
+            if record.state in (State.ASKED, State.RENEWING):
+                wish = next(iter(record.leases.values())).wish
+                renews = record.state is State.RENEWING
+                self._events.append(Asked(wish, record.wanted_sources, renews))
+
+    def _drop(self, key: Key) -> Record | None:
+        record = self._records.pop(key, None)
+        if record is not None:
+            self._outers.pop((key.transport, record.outer), None)
+            if record.state in (State.ASKED, State.RENEWING):
+                self._pending -= 1
+        return record
+
+
+def _ends_of(record: Record) -> list[float]:
+    if record.state is State.DENIED:
+        return [record.end]
+    return [lease.end for lease in record.leases.values()]
+
+
+def _whole(seconds: float) -> int:
+    """Round to seconds as a client is told them: up, and at least one."""
+    return max(1, int(seconds + 0.999))
