@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The lines between a gateway and dom0: the qrexec service ``qubes.PortMapping``.
+
+A gateway keeps one call of that service open; both sides send lines of ASCII, a word
+for what it is and then ``name=value`` words:
+
+    gateway                                   dom0
+    map client=10.137.0.20 proto=udp inner=5000 outer=5000 lifetime=3600 holder=pcp:0a…
+        exact=yes src=192.0.2.0/24,192.0.2.9/32 name=some%20program
+                                              granted client=… proto=… inner=5000
+                                                  outer=5000 lifetime=3600
+                                              denied client=… proto=… inner=5000
+                                                  reason=denied retry=600
+    unmap client=… proto=… inner=5000         gone client=… proto=… inner=5000
+                                              client address=10.137.0.20 outside=…
+                                                  mappings=128
+                                              noclient address=10.137.0.20
+                                              held client=… proto=… inner=… outer=…
+                                                  lifetime=… holder=natpmp,igd
+                                              open proto=udp port=5000 lifetime=3600
+                                              close proto=udp port=5000
+    opened proto=udp port=5000 outer=5000
+        lifetime=3600 address=198.51.100.1
+    failed proto=udp port=5000 reason=refused
+
+`client` is a qube by its address on its link to the netvm. Both ends are hostile to
+one another until proven otherwise; a line that is none ends the connection.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+from qubesforward.errors import InvalidRule, MalformedMessage
+from qubesforward.model.hosts import Address, Network, parse_address, parse_network
+from qubesforward.model.rule import FORWARD_PROTOS, Proto
+from qubesforward.model.values import check_line, parse_choice, parse_number
+
+LONGEST_LINE = 1024
+"""Bytes without the line end: above the longest line that there can be."""
+
+MOST_SOURCES = 8
+MOST_HOLDERS = 4
+LONGEST_NAME = 64
+"""Characters of what a program calls its mapping; longer ones are cut."""
+
+LAST_LIFETIME = 2**32 - 1
+LAST_PORT = 65535
+
+_HOLDER = re.compile(r"natpmp|igd|pcp:[0-9a-f]{24}")
+
+
+class Denial(StrEnum):
+    """Why dom0 grants nothing."""
+
+    DENIED = "denied"
+    CONFLICT = "conflict"
+    QUOTA = "quota"
+    NETWORK = "network"
+
+
+class Failure(StrEnum):
+    """Why the router outside opened nothing."""
+
+    SILENT = "silent"
+    """No router answers to any protocol."""
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """A qube's program wants to be reached at its port `inner`."""
+
+    client: Address
+    proto: Proto
+    inner: int
+    outer: int
+    lifetime: int
+    holder: str
+    exact: bool = False
+    src: tuple[Network, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unmap:
+    """No program of the qube wants it any more."""
+
+    client: Address
+    proto: Proto
+    inner: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The router outside leads its `outer` port, at `address`, to this hop's `port`."""
+
+    proto: Proto
+    port: int
+    outer: int
+    lifetime: int
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The router outside does not lead anything to this hop's `port`."""
+
+    proto: Proto
+    port: int
+    reason: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A qube that is to be served; `outside` is where the outside dials it."""
+
+    address: Address
+    mappings: int
+    outside: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoClient:
+    """A qube that is to be served no more."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedMap:
+    """A mapping is there for so many seconds from now."""
+
+    client: Address
+    proto: Proto
+    inner: int
+    outer: int
+    lifetime: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A mapping that was there before this connection, and who holds it."""
+
+    client: Address
+    proto: Proto
+    inner: int
+    outer: int
+    lifetime: int
+    holder: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """There is no mapping; it makes no sense to ask again for `retry` seconds."""
+
+    client: Address
+    proto: Proto
+    inner: int
+    reason: Denial
+    retry: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A mapping, or a question for one, has ended."""
+
+    client: Address
+    proto: Proto
+    inner: int
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """The router outside is to lead something to this hop's `port`."""
+
+    proto: Proto
+    port: int
+    lifetime: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The router outside need not lead anything to this hop's `port` any more."""
+
+    proto: Proto
+    port: int
+
+
+FromGateway = Map | Unmap | Opened | Failed
+FromDom0 = Client | NoClient | GrantedMap | Held | Denied | Gone | Open | Close
+
+_FROM_GATEWAY: dict[str, type[Any]] = {
+    "map": Map,
+    "unmap": Unmap,
+    "opened": Opened,
+    "failed": Failed,
+}
+_FROM_DOM0: dict[str, type[Any]] = {
+    "client": Client,
+    "noclient": NoClient,
+    "granted": GrantedMap,
+    "held": Held,
+    "denied": Denied,
+    "gone": Gone,
+    "open": Open,
+    "close": Close,
+}
+_WORDS = {kind: word for word, kind in (_FROM_GATEWAY | _FROM_DOM0).items()}
+
+
+def _number(last: int, first: int = 0) -> Callable[[str, str], int]:
+    def parse(untrusted_value: str, name: str) -> int:
+        advice = f"give a number from {first} to {last}"
+        number = parse_number(untrusted_value, name, last, advice)
+        if number < first:
+            raise InvalidRule(f"{name}={number}: {advice}")
+        return number
+
+    return parse
+
+
+def _parse_proto(untrusted_value: str, name: str) -> Proto:
+    proto = parse_choice(Proto, untrusted_value, name)
+    if proto not in FORWARD_PROTOS:
+        raise InvalidRule(f"{name}={proto}: tcp or udp")
+    return proto
+
+
+def _parse_yes(untrusted_value: str, name: str) -> bool:
+    if untrusted_value != "yes":
+        raise InvalidRule(f"{name}: only yes can be given")
+    return True
+
+
+def _parse_sources(untrusted_value: str, name: str) -> tuple[Network, ...]:
+    untrusted_words = untrusted_value.split(",", MOST_SOURCES)
+    if len(untrusted_words) > MOST_SOURCES:
+        raise InvalidRule(f"{name}: more than {MOST_SOURCES}")
+    return tuple(parse_network(word, name) for word in untrusted_words)
+
+
+def _parse_holder(untrusted_value: str, name: str) -> str:
+    if not _HOLDER.fullmatch(untrusted_value):
+        raise InvalidRule(f"{name}: natpmp, igd or pcp:NONCE")
+    return untrusted_value
+
+
+def _parse_holders(untrusted_value: str, name: str) -> tuple[str, ...]:
+    untrusted_words = untrusted_value.split(",", MOST_HOLDERS)
+    if len(untrusted_words) > MOST_HOLDERS:
+        raise InvalidRule(f"{name}: more than {MOST_HOLDERS}")
+    return tuple(_parse_holder(word, name) for word in untrusted_words)
+
+
+def _parse_name(untrusted_value: str, name: str) -> str:
+    return check_line(untrusted_value.replace("%20", " "), name, LONGEST_NAME)
+
+
+_PORT = _number(LAST_PORT, 1)
+_PARSERS: Mapping[str, Callable[[str, str], Any]] = {
+    "client": parse_address,
+    "address": parse_address,
+    "outside": parse_address,
+    "proto": _parse_proto,
+    "inner": _PORT,
+    "port": _PORT,
+    "outer": _number(LAST_PORT),
+    "lifetime": _number(LAST_LIFETIME, 1),
+    "retry": _number(LAST_LIFETIME),
+    "mappings": _number(LAST_PORT),
+    "holder": _parse_holder,
+    "exact": _parse_yes,
+    "src": _parse_sources,
+    "name": _parse_name,
+}
+_OWN_PARSERS: Mapping[tuple[type, str], Callable[[str, str], Any]] = {
+    (Held, "holder"): _parse_holders,
+    (Denied, "reason"): lambda value, name: parse_choice(Denial, value, name),
+    (Failed, "reason"): lambda value, name: parse_choice(Failure, value, name),
+}
+
+
+def _parsers_of(kind: type) -> dict[str, Callable[[str, str], Any]]:
+    return {
+        each.name: _OWN_PARSERS.get((kind, each.name)) or _PARSERS[each.name]
+        for each in fields(kind)
+    }
+
+
+_BY_KIND = {kind: _parsers_of(kind) for kind in _WORDS}
+
+
+def parse_from_gateway(untrusted_line: bytes) -> FromGateway:
+    """Read a line of a gateway; raise `MalformedMessage` if it is none."""
+    message: FromGateway = _parse(untrusted_line, _FROM_GATEWAY)
+    return message
+
+
+def parse_from_dom0(untrusted_line: bytes) -> FromDom0:
+    """Read a line of dom0; raise `MalformedMessage` if it is none."""
+    message: FromDom0 = _parse(untrusted_line, _FROM_DOM0)
+    return message
+
+
+def _parse(untrusted_line: bytes, kinds: Mapping[str, type[Any]]) -> Any:
+    if len(untrusted_line) > LONGEST_LINE:
+        raise MalformedMessage(f"a line of over {LONGEST_LINE} bytes")
+    try:
+        word, *untrusted_words = untrusted_line.decode("ascii").split(" ")
+        kind = kinds[word]
+        parsers = _BY_KIND[kind]
+        found: dict[str, Any] = {}
+        for untrusted_word in untrusted_words:
+            name, _, untrusted_value = untrusted_word.partition("=")
+            if name in found:
+                raise InvalidRule(f"{name}: given twice")
+            found[name] = parsers[name](untrusted_value, name)
+        return kind(**found)
+    except (InvalidRule, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise MalformedMessage(f"no message: {untrusted_line[:80]!r}") from error
+
+
+def format_message(message: FromGateway | FromDom0) -> bytes:
+    """Write a message as a line, with its line end."""
+    words = [_WORDS[type(message)]]
+    for name in _BY_KIND[type(message)]:
+        value = getattr(message, name)
+        if value is None or value is False or value in ("", ()):
+            continue
+        words.append(f"{name}={_format(value)}")
+    return " ".join(words).encode("ascii") + b"\n"
+
+
+def _format(value: Any) -> str:
+    if value is True:
+        return "yes"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).replace(" ", "%20")
+
+
+def clean_name(untrusted_name: str) -> str:
+    """Return what of a program's name for its mapping can be sent."""
+    kept = "".join(c for c in untrusted_name[:LONGEST_NAME] if _is_plain(c))
+    return kept.strip()
+
+
+def _is_plain(character: str) -> bool:
+    return character.isascii() and (character.isalnum() or character in "-_. :/")
