@@ -54,13 +54,13 @@ def test_who_takes_the_feature_back_is_heard_once_the_hop_has_restarted(
         await world.say("sys-firewall", TUNNEL, "tun0 4 6")
         await world.call("Add+forward", "work", RULE)
         await until(lambda: is_refused(world))
-        world.tunnels.clear()
+        world.features.clear()
         world.tell("sys-firewall", f"domain-feature-delete:{TUNNEL_FEATURE}")
         await until(lambda: is_active(world))
         # The agent, which refuses for itself as long as the hop runs, says it again.
         await world.say("sys-firewall", TUNNEL, "tun0 4 6")
         assert await is_active(world)
-        assert world.tunnels == {}
+        assert not world.features.get("sys-firewall")
 
     in_world(tmp_path, test)
 
@@ -70,7 +70,8 @@ def test_a_hop_speaks_of_its_own_tunnels_only_and_whatever_it_says_is_plain(
 ) -> None:
     async def test(world: World) -> None:
         await world.say("sys-firewall", TUNNEL, "\x1b[2J=sys-net\n" + "x" * 3000)
-        await until(lambda: bool(world.tunnels))
-        assert world.tunnels == {"sys-firewall": "tun"}
+        await until(lambda: bool(world.features.get("sys-firewall")))
+        told = {name: each for name, each in world.features.items() if each}
+        assert told == {"sys-firewall": {TUNNEL_FEATURE: "tun"}}
 
     in_world(tmp_path, test)

@@ -16,7 +16,6 @@ from typing import Any
 
 from qubesforward.daemon.main import Daemon
 from qubesforward.lab.qubesdb_server import QubesDBServer
-from qubesforward.plan.snapshot import TUNNEL_FEATURE
 from qubesforward.qubes.admin_async import AsyncAdminClient
 from qubesforward.qubes.admin_server import AdminException, Refused, serve_admin
 from qubesforward.qubes.admin_wire import Call, Event, Property, encode_properties
@@ -44,7 +43,7 @@ class World:
         self.mute: set[str] = set()
         self.broken: set[str] = set()
         self.refusing: dict[str, str] = {}
-        self.tunnels: dict[str, str] = {}
+        self.features: dict[str, dict[str, str]] = {}
         self.log: list[tuple[str, frozenset[str]]] = []
         self._queues: list[asyncio.Queue[Event | None]] = []
         self._dbs: dict[str, QubesDBServer] = {}
@@ -161,11 +160,14 @@ class World:
         if call.method == "admin.vm.property.GetAll":
             return self._properties(call.dest)
         if call.method == "admin.vm.feature.CheckWithTemplate":
-            if call.arg == TUNNEL_FEATURE:
-                return self.tunnels.get(call.dest, "").encode()
             return b"1"
+        features = self.features.setdefault(call.dest, {})
+        if call.method == "admin.vm.feature.List":
+            return "".join(f"{name}\n" for name in features).encode()
+        if call.method == "admin.vm.feature.Get":
+            return features[call.arg].encode()
         if call.method == "admin.vm.feature.Set":
-            self.tunnels[call.dest] = call.payload.decode()
+            features[call.arg] = call.payload.decode()
             self.tell(call.dest, f"domain-feature-set:{call.arg}")
             return b""
         raise Refused(call.method)

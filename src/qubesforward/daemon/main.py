@@ -70,7 +70,7 @@ class Daemon:
         self._rules = Rules(store, time.time, boot_id)
         client = client or AsyncAdminClient()
         self._topology = Topology(client, self._wake, self._removed)
-        self._hops = Hops(self._wake, self._hop_changed, socket_of)
+        self._hops = Hops(self._hop_came, self._hop_changed, socket_of)
         self._tunnels = Tunnels(client, self._topology, self._hops)
         self._reconciler = Reconciler(
             self._rules, self._topology, self._hops, time.time, boot_id, self._passed
@@ -96,6 +96,10 @@ class Daemon:
 
     def _wake(self) -> None:
         self._reconciler.wake()
+
+    def _hop_came(self) -> None:
+        self._reconciler.wake()
+        self._tunnels.wake()
 
     def _passed(self) -> None:
         self._lookout.pass_done()

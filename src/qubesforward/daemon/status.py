@@ -47,7 +47,7 @@ def describe_forward(
         "state": state,
         "reason": reason,
         "created": rule.created,
-        "origin": "user",
+        "origin": str(rule.origin),
         "from": outcome.asked.owner,
         "dial": [*_dial_addresses(outcome, snapshot, hops), *tunnels],
         "tunnels": tunnels,

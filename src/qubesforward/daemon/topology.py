@@ -10,7 +10,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
 
-from qubesforward.daemon.answers import parse_tunnel
+from qubesforward.daemon.features import OURS, read_gateway, read_policy, read_tunnel
 from qubesforward.errors import (
     AdminError,
     ForwardError,
@@ -20,7 +20,7 @@ from qubesforward.errors import (
     UnknownQube,
 )
 from qubesforward.model.hosts import parse_address
-from qubesforward.plan.snapshot import TUNNEL_FEATURE, Qube, Snapshot
+from qubesforward.plan.snapshot import Qube, Snapshot
 from qubesforward.qubes.admin_async import AsyncAdminClient
 from qubesforward.qubes.admin_wire import Event, decode_properties
 
@@ -208,32 +208,39 @@ class Topology:
                 listing = await self._client.call("admin.vm.List", name)
                 properties = await self._client.call("admin.vm.property.GetAll", name)
                 agent = await self._has_agent(name)
-                qube = make_qube(name, listing, properties)
-                tunnel = await self._find_tunnel(qube)
+                features = await self._read_features(name)
             except AdminError as error:
                 if error.kind in ("QubesVMNotFoundError", "QubesNoSuchVMError"):
                     return None
                 raise
-        return replace(qube, agent=agent, tunnel=tunnel)
+        qube = make_qube(name, listing, properties)
+        is_netvm = qube.provides_network
+        return replace(
+            qube,
+            agent=agent,
+            portmap=read_policy(name, features),
+            tunnel=read_tunnel(features) if is_netvm else "",
+            gateway=read_gateway(features) if is_netvm else "",
+        )
 
     async def _has_agent(self, name: str) -> bool:
-        return await self._read_feature(name, AGENT_FEATURE) not in (b"", b"0")
+        value = await self._read_feature("CheckWithTemplate", name, AGENT_FEATURE)
+        return value not in ("", "0")
 
-    async def _find_tunnel(self, qube: Qube) -> str:
-        if not qube.provides_network:
-            return ""
-        value = await self._read_feature(qube.name, TUNNEL_FEATURE)
-        return "" if value == b"0" else parse_tunnel(value)
+    async def _read_features(self, name: str) -> dict[str, str]:
+        """Return the qube's own features of ours: none is taken from a template."""
+        listing = await self._client.call("admin.vm.feature.List", name)
+        present = OURS & set(listing.decode("ascii", "replace").split())
+        return {each: await self._read_feature("Get", name, each) for each in present}
 
-    async def _read_feature(self, name: str, feature: str) -> bytes:
+    async def _read_feature(self, how: str, name: str, feature: str) -> str:
         try:
-            return await self._client.call(
-                "admin.vm.feature.CheckWithTemplate", name, feature
-            )
+            value = await self._client.call(f"admin.vm.feature.{how}", name, feature)
         except AdminError as error:
             if error.kind == "QubesFeatureNotFoundError":
-                return b""
+                return ""
             raise
+        return value.decode("ascii", "replace")
 
 
 def make_qube(name: str, listing: bytes, properties: bytes) -> Qube:

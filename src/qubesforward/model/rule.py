@@ -42,6 +42,13 @@ class Reach(StrEnum):
     INTERNET = "internet"
 
 
+class Origin(StrEnum):
+    """Who a forward comes from: the user, or a program that asked its router."""
+
+    USER = "user"
+    PORTMAP = "portmap"
+
+
 REBOOT = "reboot"
 """The value of `ForwardRule.expire` for "until this boot of the computer ends"."""
 
@@ -124,8 +131,8 @@ class ForwardRule:
 
     What the user did not write, and what therefore takes no part in comparing two
     rules: `created`, microseconds since 1970 at which the daemon took the rule in
-    (0: not yet), which decides who is older; and `boot_id`, the boot that a
-    ``reboot`` rule belongs to.
+    (0: not yet), which decides who is older; `boot_id`, the boot that a ``reboot``
+    rule belongs to; and `origin`.
     """
 
     forwardtype: ForwardType
@@ -140,6 +147,7 @@ class ForwardRule:
     comment: str = ""
     created: int = field(default=0, compare=False)
     boot_id: str = field(default="", compare=False)
+    origin: Origin = field(default=Origin.USER, compare=False)
 
     def __post_init__(self) -> None:
         check_line(self.comment, "comment", LONGEST_COMMENT)

@@ -8,9 +8,30 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from qubesforward.model.hosts import Address
+from qubesforward.model.ports import PortRange
+from qubesforward.model.rule import Reach
 
 TUNNEL_FEATURE = "qubes-forward-tunnel"
 """Feature of a qube that sends what comes from below through a tunnel: its name."""
+
+
+_UNPRIVILEGED = PortRange(1024, 65535)
+
+
+@dataclass(frozen=True, slots=True)
+class PortmapPolicy:
+    """What programs of a qube may get by NAT-PMP, PCP or UPnP.
+
+    `asks`: the user is asked first. `ports` are the outer ports that they can have,
+    `lifetime` the longest time in seconds, `mappings` how many at once, and `reach`
+    how far out.
+    """
+
+    asks: bool = True
+    ports: PortRange = _UNPRIVILEGED
+    lifetime: int = 86400
+    mappings: int = 128
+    reach: Reach = Reach.INTERNET
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +43,8 @@ class Qube:
     our agent is installed in it. `xid` is the domain number, which grows with
     every start (0: not running). `template` is None for qubes that have none.
     `tunnel` names the tunnel through which it is known to send what comes from below,
-    now or whenever that is up; empty for none.
+    now or whenever that is up; empty for none. `portmap` None: its programs get
+    nothing. `gateway` names the qube that answers them in this netvm's stead.
     """
 
     name: str
@@ -37,6 +59,8 @@ class Qube:
     xid: int = 0
     paused: bool = False
     provides_network: bool = False
+    portmap: PortmapPolicy | None = None
+    gateway: str = ""
     tunnel: str = ""
 
     def address(self, family: int) -> Address | None:
