@@ -64,7 +64,7 @@ FILTER = _FILTER.format(family="ip", icmp="meta l4proto icmp") + _FILTER.format(
 )
 """What Qubes has in every qube, as far as it matters here."""
 
-_SERVE = """
+SERVE = """
 import json, socket, sys, threading, time
 def stream(listener):
     while True:
@@ -91,10 +91,12 @@ def push(s, info, peer):
         time.sleep(0.02)
         s.sendmsg([b"."], info, 0, peer)
 for port in map(int, sys.argv[1:]):
+    # A client of this qube may send from the port that is served.
     listener = socket.create_server(("::", port), family=socket.AF_INET6,
-                                    dualstack_ipv6=True)
+                                    dualstack_ipv6=True, reuse_port=True)
     threading.Thread(target=stream, args=[listener], daemon=True).start()
     s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     s.bind(("::", port))
@@ -103,7 +105,7 @@ print("ready", flush=True)
 sys.stdin.read()
 """
 
-_DIAL = """
+DIAL = """
 import select, socket, sys, time
 held = None
 def dial(proto, host, port, source="0"):
@@ -111,7 +113,8 @@ def dial(proto, host, port, source="0"):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     kind = socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM
     s = socket.socket(family, kind)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        s.setsockopt(socket.SOL_SOCKET, option, 1)
     s.bind(("", int(source)))
     s.settimeout(0.6)
     s.connect((host, int(port)))
@@ -195,6 +198,15 @@ class Agent:
         """Write and remove entries, commit, and wait until that is handled."""
         asyncio.run(self._order(entries, settle))
 
+    @contextmanager
+    def ordered(self, entries: Mapping[str, str]) -> Iterator[None]:
+        """Have entries for a while."""
+        self.order(entries)
+        try:
+            yield
+        finally:
+            self.order(dict.fromkeys(entries))
+
     async def _order(self, entries: Mapping[str, str | None], settle: bool) -> None:
         db = await QubesDB.connect(self._dom0)
         await db.watch("/qubes-forward-handled")
@@ -276,16 +288,17 @@ class World:
             (folder / name).mkdir()
             agents.append(Agent(stack, space, folder / name))
         self.hop_agent, self.target_agent = agents
-        server = self.target.script(_SERVE, "5000", "8443")
+        server = self.target.script(SERVE, "5000", "8443")
         assert server.stdout is not None
         assert server.stdout.readline() == "ready\n"
-        self.dial = Talker(self.lan, _DIAL)
-        self.dial_from_neighbour = Talker(self.neighbour, _DIAL)
+        self.dial = Talker(self.lan, DIAL)
+        self.dial_from_target = Talker(self.target, DIAL)
+        self.dial_from_neighbour = Talker(self.neighbour, DIAL)
         for agent in agents:
             agent.order({})
         # What the qubes below send out is not filtered, or nothing would be seen of
         # who is stopped by what.
-        for address in (TARGET, NEIGHBOUR):
+        for address in (TARGET, TARGET6, NEIGHBOUR):
             self.hop_agent.write(f"/qubes-firewall/{address}/policy", "accept")
             self.hop_agent.write(f"/qubes-firewall/{address}", "")
 

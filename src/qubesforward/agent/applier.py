@@ -64,6 +64,7 @@ class Applier:
         self._trusts_hooks = False
         self._rules: tuple[tuple[str, bytes], ...] | None = None
         self._closed: set[int] | None = None
+        self._opened: set[str] | None = None
 
     def note_upset(self, what: Upset) -> None:
         """Remember that somebody else may have changed something."""
@@ -127,7 +128,7 @@ class Applier:
         except NetlinkError as error:
             LOG.warning("%s; looking what is wrong", error)
             self._apply_by_entry(now)
-        self._note_closed(None if is_full else before)
+        self._note_changed(None if is_full else before)
 
     def _apply_from_kernel(self, now: float) -> None:
         """Compare with what is there, which may be nothing, and put it right."""
@@ -219,40 +220,63 @@ class Applier:
             self._apply_halves(groups[:middle], now)
             self._apply_halves(groups[middle:], now)
 
-    def _note_closed(self, before: _Before | None) -> None:
+    def _note_changed(self, before: _Before | None) -> None:
         if before is None:
-            self._closed = None
-        elif self._closed is not None:
+            self._closed = self._opened = None
+            return
+        if self._closed is not None:
             self._closed |= {
                 mark_of(entry_id) for entry_id, old in before.items() if old is not None
             }
+        if self._opened is not None:
+            accepted = self.selection.accepted
+            self._opened |= {
+                entry_id
+                for entry_id, old in before.items()
+                if (new := accepted.get(entry_id)) is not None
+                and new.mapped
+                # A later end changes no port.
+                and (old is None or old.content != new.content)
+            }
 
     @property
-    def has_closed(self) -> bool:
+    def has_leftovers(self) -> bool:
         """Whether `clear_away` has something to do."""
-        return self._closed is None or bool(self._closed)
+        return self._closed != set() or self._opened != set()
 
     def clear_away(self) -> None:
-        """Forget connections of forwards that were closed since the last time.
+        """Forget connections that what has changed since the last time made wrong.
 
-        They are cut already, so this is not urgent, and it takes long: the kernel
+        Those of closed forwards are cut already, and what is mapped anew goes on as
+        before for a moment, so this is not urgent; and it takes long: the kernel
         looks through all connections there are.
         """
-        closed = self._closed
+        closed, opened = self._closed, self._opened
+        self._closed, self._opened = set(), set()
+        try:
+            self._clear_closed(closed)
+            self._clear_strays(opened)
+        except (ApplyError, MalformedMessage) as error:
+            # They stay cut, because their marks are not live.
+            LOG.warning("connections of changed forwards are left: %s", error)
+
+    def _clear_closed(self, closed: set[int] | None) -> None:
         if closed is not None:
             closed = {mark for mark in closed if not self.selection.is_live(mark)}
-        self._closed = set()
         if closed == set():
             return
         now = self._clock()
-        try:
-            flows = self._conntrack.find_dead(self.selection.is_live, closed)
-            severed = [severed_element(flow, now) for flow in flows]
-            self._kernel.change([], severed, now, exclusive=False)
-            self._conntrack.delete(flows)
-        except (ApplyError, MalformedMessage) as error:
-            # They stay cut, because their marks are not live.
-            LOG.warning("connections of closed forwards are left: %s", error)
+        flows = self._conntrack.find_dead(self.selection.is_live, closed)
+        severed = [severed_element(flow, now) for flow in flows]
+        self._kernel.change([], severed, now, exclusive=False)
+        self._conntrack.delete(flows)
+
+    def _clear_strays(self, opened: set[str] | None) -> None:
+        accepted = self.selection.accepted
+        ids = accepted.keys() if opened is None else opened & accepted.keys()
+        mapped = [accepted[one] for one in ids if accepted[one].mapped]
+        if mapped:
+            self._conntrack.delete(self._conntrack.find_strays(mapped))
 
 
 def _keep_counters(

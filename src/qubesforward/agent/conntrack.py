@@ -14,7 +14,7 @@ connection would go on. Therefore the flow is first noted in the set ``severed``
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from qubesforward.agent.flow_wire import (
     DELETE_FLOW,
@@ -24,16 +24,25 @@ from qubesforward.agent.flow_wire import (
     decode_flow,
     encode_flow_deletion,
     encode_flow_request,
+    encode_outer_request,
+    encode_sender_request,
 )
 from qubesforward.agent.netlink import NETLINK_NETFILTER, NetlinkSocket
+from qubesforward.model.entry import Entry
+from qubesforward.model.rule import Proto
 from qubesforward.nft.elements_wire import Element
-from qubesforward.nft.layout import SELF, TAG, TAG_MASK
+from qubesforward.nft.layout import SELF, SERVED, TAG, TAG_MASK
 
 SEVERED_FOR = 600
 """Seconds; see the layout."""
 
 _FEW = 4
-"""Marks up to which it is worth to ask the kernel for one after the other."""
+"""Marks, or senders, up to which it is worth to ask the kernel for one by one."""
+
+_UDP = 17
+
+_Sender = tuple[bytes, int]
+"""Packed address and port of who sends."""
 
 _ALL_BITS = 0xFFFFFFFF
 _PROTO = struct.Struct(">B3x")
@@ -56,7 +65,7 @@ class Conntrack:
         """Return the connections of forwards whose mark is not live.
 
         `closed` are the marks that were closed; None if it is not known which.
-        Connections of a target (`SELF`) are left: they live and die with its doors.
+        Connections of doors are left: they live and die with them.
         """
         if closed is not None and len(closed) <= _FEW:
             filters = [(mark, _ALL_BITS) for mark in closed]
@@ -66,17 +75,60 @@ class Conntrack:
             flow
             for mark, mask in filters
             for flow in self._list(mark, mask)
-            if flow.mark != SELF and not is_live(flow.mark)
+            if flow.mark not in (SELF, SERVED) and not is_live(flow.mark)
+        ]
+
+    def find_strays(self, mapped: Iterable[Entry]) -> list[TrackedFlow]:
+        """Return what leaves by another port than mappings say, or by one of theirs.
+
+        Of UDP only: a program that looked around before it asked for its mapping
+        would keep the old port for as long as it goes on sending, and one that has
+        an outer port by chance, or had it mapped before, would be in the way. A TCP
+        connection would be broken by another port.
+        """
+        outer: dict[int, dict[_Sender, int]] = {4: {}, 6: {}}
+        for entry in mapped:
+            if entry.proto is Proto.UDP and entry.to and entry.toports:
+                sender = entry.to.packed, entry.toports.first
+                outer[entry.family][sender] = entry.ports.first
+        return [
+            flow
+            for family, ports in outer.items()
+            for flow in self._list_near(family, ports)
+            if _is_astray(flow, ports)
         ]
 
     def delete(self, flows: Iterable[TrackedFlow]) -> None:
         """Forget connections; some may be gone by themselves."""
         self._socket.tell_all(DELETE_FLOW, map(encode_flow_deletion, flows))
 
-    def _list(self, mark: int, mask: int) -> Iterable[TrackedFlow]:
-        request = encode_flow_request(0, mark, mask)
+    def _list_near(
+        self, family: int, ports: Mapping[_Sender, int]
+    ) -> Iterator[TrackedFlow]:
+        if len(ports) > _FEW:
+            yield from self._ask(encode_outer_request(family, _UDP))
+            return
+        for sender, outer in ports.items():
+            yield from self._ask(encode_sender_request(family, _UDP, *sender))
+            yield from self._ask(encode_outer_request(family, _UDP, outer))
+
+    def _list(self, mark: int, mask: int) -> Iterator[TrackedFlow]:
+        yield from self._ask(encode_flow_request(0, mark, mask))
+
+    def _ask(self, request: bytes) -> Iterator[TrackedFlow]:
         for answer in self._socket.dump(GET_FLOWS, request, "connections"):
             yield decode_flow(answer)
+
+
+def _is_astray(flow: TrackedFlow, ports: Mapping[_Sender, int]) -> bool:
+    sent, back = flow.original, flow.reply
+    # What went to another qube below, or comes from this one, was not translated.
+    if sent.proto != _UDP or back.dst == sent.src or flow.mark & TAG_MASK == TAG:
+        return False
+    outer = ports.get((sent.src, sent.src_port))
+    if outer is None:
+        return back.dst_port in ports.values()
+    return back.dst_port != outer
 
 
 def severed_element(flow: TrackedFlow, now: float) -> Element:

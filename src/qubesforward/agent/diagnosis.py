@@ -9,7 +9,7 @@ from qubesforward.agent.foreign import ForeignRules
 from qubesforward.agent.kernel import Kernel
 from qubesforward.agent.sockets import read_waiting
 from qubesforward.errors import ForwardError
-from qubesforward.model.entry import Entrance, Entry
+from qubesforward.model.entry import Entry
 from qubesforward.model.observation import Block, Listener, Observation, Traffic
 from qubesforward.nft.elements_wire import Element
 from qubesforward.nft.forwards import door_element, encode_mark, mark_of
@@ -32,7 +32,7 @@ def observe(
 ) -> Observation:
     """Look at the entries that are named; those not applied are told as missing."""
     entries = {one: accepted[one] for one in ids if one in accepted}
-    doors = {i: e for i, e in entries.items() if e.entrance is Entrance.SELF}
+    doors = {i: e for i, e in entries.items() if e.is_door}
     held: dict[str, Traffic | None] = dict.fromkeys(ids)
     blocks: dict[str, list[Block]] = {}
     problem = ""
@@ -51,7 +51,7 @@ def _read_traffic(
     entry_id: str, entry: Entry, kernel: Kernel, now: float
 ) -> Traffic | None:
     asked = Element("live", encode_mark(mark_of(entry_id)))
-    if entry.entrance is Entrance.SELF:
+    if entry.is_door:
         asked = door_element(entry_id, entry)
     element = kernel.read_element(asked, now)
     if element is None:

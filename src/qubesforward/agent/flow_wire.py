@@ -31,6 +31,12 @@ _MARK = 8
 _ID = 12
 _ZONE = 18
 _MARK_MASK = 21
+_FILTER = 25
+# CTA_FILTER_*; the bits by which the kernel knows parts of a side (its
+# nf_internals.h): from Linux 5.8 on. An older one gives more than is asked for.
+_FILTER_ORIG = 1
+_FILTER_REPLY = 2
+_BY_SRC, _BY_PROTO, _BY_SRC_PORT, _BY_DST_PORT = 1 << 0, 1 << 3, 1 << 4, 1 << 5
 # CTA_TUPLE_*, CTA_IP_*, CTA_PROTO_*
 _TUPLE_IP = 1
 _TUPLE_PROTO = 2
@@ -75,6 +81,45 @@ def encode_flow_request(family: int, mark: int, mask: int) -> bytes:
         _NFPROTO[family],
         encode_attribute(_MARK, struct.pack(">I", mark)),
         encode_attribute(_MARK_MASK, struct.pack(">I", mask)),
+    )
+
+
+def encode_sender_request(family: int, proto: int, address: bytes, port: int) -> bytes:
+    """Encode a request for connections in IP version 4 or 6 that this socket began."""
+    ip = encode_attribute(_IP_SRC[_NFPROTO[family]], address)
+    ports = encode_attribute(_PROTO_SRC_PORT, port.to_bytes(2, "big"))
+    known = _BY_SRC | _BY_PROTO | _BY_SRC_PORT
+    return _encode_side_request(family, _TUPLE_ORIG, ip, proto, ports, known)
+
+
+def encode_outer_request(family: int, proto: int, port: int | None = None) -> bytes:
+    """Encode a request for connections that are answered to this port, or to any."""
+    if port is None:
+        return _encode_side_request(family, _TUPLE_REPLY, b"", proto, b"", _BY_PROTO)
+    ports = encode_attribute(_PROTO_DST_PORT, port.to_bytes(2, "big"))
+    known = _BY_PROTO | _BY_DST_PORT
+    return _encode_side_request(family, _TUPLE_REPLY, b"", proto, ports, known)
+
+
+def _encode_side_request(
+    family: int, side: int, ip: bytes, proto: int, ports: bytes, known: int
+) -> bytes:
+    flags = {_TUPLE_ORIG: _FILTER_ORIG, _TUPLE_REPLY: _FILTER_REPLY}
+    number = encode_attribute(_PROTO_NUM, bytes([proto]))
+    return encode_nfnetlink(
+        _NFPROTO[family],
+        encode_nested(
+            side,
+            encode_nested(_TUPLE_IP, ip),
+            encode_nested(_TUPLE_PROTO, number, ports),
+        ),
+        encode_nested(
+            _FILTER,
+            *(
+                encode_attribute(kind, struct.pack("=I", known if one == side else 0))
+                for one, kind in flags.items()
+            ),
+        ),
     )
 
 

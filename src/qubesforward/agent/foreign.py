@@ -46,7 +46,7 @@ class ForeignRules:
 
     def find_blocks(self, entry_id: str, entry: Entry) -> Iterator[Block]:
         """Give what would stop packets of an entry that is applied."""
-        main = INPUT if entry.entrance is Entrance.SELF else FORWARD
+        main = INPUT if entry.is_door else FORWARD
         for hook in (PREROUTING, main):
             packet = packet_of(entry_id, entry, hook)
             for table in self._tables:

@@ -281,7 +281,7 @@ class Agent:
         """Arrange for what has to be done without anything else happening."""
         if self._applier.is_upset:
             self._flag_later("upset", _SETTLE, _Todo.CONVERGE)
-        if self._applier.has_closed:
+        if self._applier.has_leftovers:
             self._later("clearing", _CLEARING, self._applier.clear_away)
         end = self._applier.selection.find_next_end()
         timer = self._timers.pop("end", None)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from qubesforward.agent.sockets import Waiting, read_waiting
-from qubesforward.model.entry import Entrance, Entry
+from qubesforward.model.entry import Entry
 from qubesforward.nft.elements_wire import Counter, Element
 from qubesforward.nft.forwards import (
     Place,
@@ -37,7 +37,7 @@ def compose_report(
             by_door[place(element)] = element.counter
     for entry_id, entry in entries.items():
         word = ""
-        if entry.entrance is Entrance.SELF:
+        if entry.is_door:
             counter = by_door.get(place(door_element(entry_id, entry)))
             word = " listening" if is_listening(entry, listening) else " silent"
         else:

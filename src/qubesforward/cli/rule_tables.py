@@ -74,6 +74,7 @@ _ENTRANCES: Mapping[str, str] = {
     Entrance.UPLINK: "uplink",
     Entrance.LOCAL: "its qubes",
     Entrance.SELF: "netvm",
+    Entrance.SERVE: "one qube",
 }
 _HOP_COLOURS = {HopState.OK: GREEN, HopState.HALTED: YELLOW, HopState.SILENT: RED}
 

@@ -36,6 +36,8 @@ class Entrance(StrEnum):
     """Internal: downstream vifs, and tunnels where the hop has an uplink."""
     SELF = "self"
     """The target: opens its own input, on its uplink."""
+    SERVE = "serve"
+    """A hop: opens its own input to one qube below, on that one's vif."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,10 @@ class Entry:
     """One line of orders to one hop.
 
     `src` is always given and tells the family (``0.0.0.0/0`` is anyone). `to` and
-    `toports` are set on every entrance but `Entrance.SELF`. `toports` is as long
+    `toports` are set on every entrance that is no door. `toports` is as long
     as `ports`, or a single port. `until` is absolute seconds, None for no end.
-    `bypass` lets an uplink or external entry work beside a tunnel.
+    `bypass` lets an uplink or external entry work beside a tunnel. `mapped`: what
+    `to` itself sends upwards from port `toports` leaves with port `ports`.
     """
 
     entrance: Entrance
@@ -56,13 +59,18 @@ class Entry:
     toports: PortRange | None = None
     until: int | None = None
     bypass: bool = False
+    mapped: bool = False
 
     def __post_init__(self) -> None:
         if self.proto not in FORWARD_PROTOS:
             raise InvalidRule(f"proto={self.proto}: an entry takes tcp or udp")
-        if self.entrance is Entrance.SELF:
+        if self.mapped:
+            self._check_mapped()
+        if self.is_door:
             if self.to is not None or self.toports is not None:
-                raise InvalidRule("in=self: takes neither to nor toports")
+                raise InvalidRule(f"in={self.entrance}: takes neither to nor toports")
+            if self.entrance is Entrance.SERVE:
+                self._check_served()
             return
         if self.to is None or self.toports is None:
             raise InvalidRule(f"in={self.entrance}: needs to and toports")
@@ -70,6 +78,29 @@ class Entry:
             raise InvalidRule(f"to={self.to}: not of the family of src={self.src}")
         if len(self.toports) not in (1, len(self.ports)):
             raise InvalidRule(f"toports={self.toports}: do not fit ports={self.ports}")
+
+    def _check_mapped(self) -> None:
+        if self.entrance not in (Entrance.EXTERNAL, Entrance.UPLINK):
+            raise InvalidRule(f"mapped=yes: not with in={self.entrance}")
+        # A range would be a port each to move, and no protocol asks for one.
+        if len(self.ports) != 1 or self.toports is None or len(self.toports) != 1:
+            raise InvalidRule("mapped=yes: takes one port, and one port to go to")
+
+    def _check_served(self) -> None:
+        if self.bypass:
+            raise InvalidRule("in=serve: does not take bypass")
+        if len(self.ports) != 1:
+            raise InvalidRule(f"ports={self.ports}: in=serve takes a single port")
+        if self.src.prefixlen != self.src.max_prefixlen:
+            raise InvalidRule(f"src={self.src}: in=serve takes the address of one qube")
+        # Every qube may give itself any address of a link's own.
+        if self.src.version == 6 and self.src.is_link_local:
+            raise InvalidRule(f"src={self.src}: not an address that a qube is given")
+
+    @property
+    def is_door(self) -> bool:
+        """Whether packets end in the qube that has this entry, not behind it."""
+        return self.entrance in (Entrance.SELF, Entrance.SERVE)
 
     @property
     def family(self) -> int:
@@ -96,10 +127,12 @@ def format_entry(entry: Entry) -> str:
         words.append(f"until={entry.until}")
     if entry.bypass:
         words.append("bypass=yes")
+    if entry.mapped:
+        words.append("mapped=yes")
     return " ".join(words)
 
 
-_ELEMENTS = frozenset("in proto ports src to toports until bypass".split())
+_ELEMENTS = frozenset("in proto ports src to toports until bypass mapped".split())
 
 
 def parse_entry(untrusted_text: str) -> Entry:
@@ -128,4 +161,5 @@ def parse_entry(untrusted_text: str) -> Entry:
         else None,
         until=parse_moment(found["until"], "until") if "until" in found else None,
         bypass="bypass" in found and parse_yes(found["bypass"], "bypass"),
+        mapped="mapped" in found and parse_yes(found["mapped"], "mapped"),
     )

@@ -81,7 +81,8 @@ class Element(NamedTuple):
     """One element of a set, or of a map, which has `data`.
 
     `key`, and `end` where the set holds ranges, and `data` are as in the kernel's
-    registers: each field padded to four bytes. `until` is in seconds since 1970.
+    registers: each of several fields padded to four bytes. `until` is in seconds
+    since 1970.
     """
 
     set: str

@@ -21,7 +21,10 @@ _PROTO = {Proto.TCP: 6, Proto.UDP: 17}
 _NFPROTO = {4: b"\x02", 6: b"\x0a"}
 
 _DOOR = struct.Struct(">B3xH2x")
+_PROTO_ALONE = struct.Struct(">B3x")
 _PORT = struct.Struct(">H2x")
+_PORT_ALONE = struct.Struct(">H")
+"""What is all that a key or data consists of is not padded."""
 _MARK = struct.Struct("=I")
 
 _KEPT_BY_KERNEL = frozenset({"severed4", "severed6"})
@@ -59,22 +62,26 @@ def entry_elements(entry_id: str, entry: Entry) -> list[Element]:
     """Return all that the table must hold for one entry."""
     mark = encode_mark(mark_of(entry_id))
     elements = [door_element(entry_id, entry)]
-    if entry.entrance is Entrance.SELF:
+    if entry.is_door:
         return elements
     elements.append(Element("live", mark, until=entry.until))
     elements += _translation(entry, mark)
     if entry.bypass:
         elements.append(Element("detour", mark, until=entry.until))
+    if entry.mapped:
+        elements += _way_out(entry)
     return elements
 
 
 def door_element(entry_id: str, entry: Entry) -> Element:
     """Return the element that packets are first found by."""
-    is_self = entry.entrance is Entrance.SELF
-    data = b"" if is_self else encode_mark(mark_of(entry_id))
+    data = b"" if entry.is_door else encode_mark(mark_of(entry_id))
     name = f"{entry.entrance}{entry.family}"
     proto = _PROTO[entry.proto]
     first = _DOOR.pack(proto, entry.ports.first)
+    if entry.entrance is Entrance.SERVE:
+        key = first + entry.src.network_address.packed
+        return Element(name, key, b"", data, entry.until)
     if len(entry.ports) == 1 and entry.src.prefixlen == 0:
         return Element(name, first, b"", data, entry.until)
     last = _DOOR.pack(proto, entry.ports.last)
@@ -88,7 +95,7 @@ def door_element(entry_id: str, entry: Entry) -> Element:
 
 
 def _translation(entry: Entry, mark: bytes) -> Iterator[Element]:
-    # None for in=self only, which does not come here.
+    # None for doors only, which do not come here.
     to = b"" if entry.to is None else entry.to.packed
     toports = entry.ports if entry.toports is None else entry.toports
     family = entry.family
@@ -104,6 +111,21 @@ def _translation(entry: Entry, mark: bytes) -> Iterator[Element]:
                 mark + _PORT.pack(outer),
                 data=to + _PORT.pack(inner),
             )
+
+
+def _way_out(entry: Entry) -> Iterator[Element]:
+    """Give what a mapping needs in the other direction, from the inside out."""
+    to = b"" if entry.to is None else entry.to.packed
+    toports = entry.ports if entry.toports is None else entry.toports
+    proto, outer = _PROTO[entry.proto], entry.ports.first
+    yield Element(
+        f"out{entry.family}",
+        _PROTO_ALONE.pack(proto) + to + _PORT.pack(toports.first),
+        data=_PORT_ALONE.pack(outer),
+        until=entry.until,
+    )
+    held = _NFPROTO[entry.family].ljust(4, b"\0") + _DOOR.pack(proto, outer)
+    yield Element("held", held, until=entry.until)
 
 
 def _numbers(ports: PortRange) -> range:

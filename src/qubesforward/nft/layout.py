@@ -30,6 +30,9 @@ TAG_MASK = 0xF0000000
 SELF = TAG
 """The mark of connections that a target lets in: no entry has the number zero."""
 
+SERVED = TAG | ~TAG_MASK & 0xFFFFFFFF
+"""The mark of connections of qubes below with a hop itself: nor has any this one."""
+
 DETOUR = 0x08000000
 """The bit of a packet mark that sends answers past a tunnel (see `bypass`)."""
 
@@ -64,6 +67,7 @@ class SetShape:
 
 
 _DOOR = "inet_proto . inet_service"
+_SOCKET = "inet_proto . {} . inet_service"
 
 
 def _shapes_of(family: int) -> dict[str, SetShape]:
@@ -79,6 +83,8 @@ def _shapes_of(family: int) -> dict[str, SetShape]:
         f"self{family}_wide": SetShape(
             f"{_DOOR} . {address}", "", "interval,timeout", counter=True
         ),
+        f"serve{family}": SetShape(f"{_DOOR} . {address}", "", "timeout", counter=True),
+        f"out{family}": SetShape(_SOCKET.format(address), "inet_service", "timeout"),
         # A forward that keeps its ports, or takes them all to one, is one element
         # however long its range; only ranges that move need one for each port.
         f"keep{family}": SetShape("mark", address),
@@ -96,6 +102,7 @@ SHAPES: Mapping[str, SetShape] = {
     **_shapes_of(6),
     "live": SetShape("mark", flags="timeout", counter=True),
     "detour": SetShape("mark", flags="timeout"),
+    "held": SetShape("nf_proto . inet_proto . inet_service", flags="timeout"),
     "outermost": SetShape("nf_proto"),
     "astray": SetShape("nf_proto"),
 }
@@ -103,6 +110,8 @@ SHAPES: Mapping[str, SetShape] = {
 
 `live`: the marks of open forwards. `outermost`: both families while the hop has no
 uplink. `severed`: target, its port, client, its port of connections that were cut.
+`out`: the outer port with which leaves what a mapped inner socket sends; `held`: all
+those outer ports.
 `detour`: marks whose answers go past a tunnel; `astray`: families in which the
 target's own answers do.
 """
@@ -151,6 +160,10 @@ def _doors(port: str, address: str, then: str) -> list[str]:
         *_each_family(f"meta nfproto ipvN meta l4proto . th {port} @selfN {then}"),
         *_each_family(f"meta l4proto . th {port} . IP {address} @selfN_wide {then}"),
     ]
+
+
+def _served(port: str, address: str, then: str) -> list[str]:
+    return _each_family(f"meta l4proto . th {port} . IP {address} @serveN {then}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,23 +221,72 @@ CHAINS: Mapping[str, Chain] = {
         *_doors("dport", "saddr", f"ct mark set 0x{SELF:08x} accept"),
     ),
     "inside": _chain(
-        f"ct mark != 0x{SELF:08x} drop",
         "ct state related accept",
         *_doors("dport", "saddr", "accept"),
         "drop",
     ),
+    "above": _chain("fib daddr type local goto doors"),
+    "serve": _chain(
+        *_served("dport", "saddr", f"ct mark set 0x{SERVED:08x} accept"),
+    ),
+    # SSDP asks a group (UPnP Device Architecture 1.1, 1.3.2 and A.3). Nothing else
+    # that is sent to many is let in.
+    "below": _chain(
+        "fib daddr type local goto serve",
+        "udp dport 1900 ip daddr 239.255.255.250 goto serve",
+        "udp dport 1900 ip6 daddr { ff02::c, ff05::c } goto serve",
+    ),
+    # Whoever is served no more is told what Qubes tells all others.
+    "serving": _chain(
+        "ct state related accept",
+        *_served("dport", "saddr", "accept"),
+        "reject with icmpx admin-prohibited",
+    ),
+    "ours": _chain(
+        f"ct mark vmap {{ 0x{SELF:08x} : goto inside, 0x{SERVED:08x} : goto serving }}",
+        "drop",
+    ),
     "input": _chain(
-        f"{_IS_OURS} goto inside",
-        "ct state new iifgroup 1 meta l4proto { tcp, udp } fib daddr type local"
-        " goto doors",
+        f"{_IS_OURS} goto ours",
+        "ct state new meta l4proto { tcp, udp }"
+        " iifgroup vmap { 1 : goto above, 2 : goto below }",
         hook="type filter hook input priority filter - 10; policy accept;",
     ),
     # Answers are cut too: a target that moved to another hop would else go on
     # sending through one that never heard of the connection.
     "answers": _chain(*_doors("sport", "daddr", "accept"), "drop"),
+    "replies": _chain(*_served("sport", "daddr", "accept"), "drop"),
+    # An answer to a question that was sent to a group is a connection of its own,
+    # and the other side could go on in it when its door is closed.
+    "telling": _chain(
+        *_served("sport", "daddr", f"ct mark set 0x{SERVED:08x} accept"),
+    ),
     "output": _chain(
-        f"meta l4proto {{ tcp, udp }} ct mark 0x{SELF:08x} goto answers",
+        "meta l4proto { tcp, udp } ct mark vmap"
+        f" {{ 0x{SELF:08x} : goto answers, 0x{SERVED:08x} : goto replies }}",
+        "ct state new oifgroup 2 meta l4proto { tcp, udp } goto telling",
         hook="type filter hook output priority filter - 10; policy accept;",
+    ),
+    # Whoever else sends from an outer port is moved to another: what a far end sends
+    # to the mapped socket could otherwise be turned to him. Should a connection to
+    # the same far end have that port all the same (TCP begun before the port was
+    # mapped), then the kernel finds no other in a range of one, and drops the packet
+    # when it is to confirm the connection, until the older one is forgotten.
+    "outward": _chain(
+        *_each_family(
+            "meta l4proto { tcp, udp }"
+            " masquerade to :meta l4proto . IP saddr . th sport map @outN"
+        ),
+        "meta nfproto . meta l4proto . th sport @held"
+        " meta l4proto { tcp, udp } masquerade to :1024-65535 random",
+    ),
+    # Just before Qubes' own masquerading, which finds it done. Only where the
+    # mapping is entered: what goes by a tunnel beside an uplink keeps its port.
+    "postrouting": _chain(
+        "meta l4proto != { tcp, udp } accept",
+        "oifgroup vmap { 1 : goto outward, 2 : accept }",
+        'meta nfproto @outermost oifname != "lo" goto outward',
+        hook="type nat hook postrouting priority srcnat - 10; policy accept;",
     ),
     "detour-below": _chain(
         "iifgroup 2 ct direction reply ct mark @detour"
@@ -291,7 +353,7 @@ def render_table() -> str:
 
 _ACCEPT = {
     CUSTOM_FORWARD: f"{_IS_OURS} ct status dnat accept",
-    CUSTOM_INPUT: f"ct mark 0x{SELF:08x} accept",
+    CUSTOM_INPUT: f"ct mark {{ 0x{SELF:08x}, 0x{SERVED:08x} }} accept",
 }
 # Neither asks for the state: a packet without a connection has no mark, so what
 # conntrack finds invalid goes on to Qubes' own rule, which drops it.

@@ -13,9 +13,13 @@ from dataclasses import dataclass, field
 from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.hosts import networks_overlap
 from qubesforward.nft.forwards import mark_of
+from qubesforward.nft.layout import SELF, SERVED
 
 _Key = tuple[str, str, int]
 """Entrance, protocol, family."""
+
+_WayOut = tuple[str, object, int]
+"""Protocol, address or family, port: an inner socket, or an outer port."""
 
 _Claim = tuple[str, Entry]
 """An ID and its entry."""
@@ -69,12 +73,13 @@ class Occupied:
     def __init__(self) -> None:
         self._spaces: dict[_Key, _Space] = {}
         self._marks: dict[int, str] = {}
+        self._ways_out: dict[_WayOut, str] = {}
 
     def find_obstacle(self, entry_id: str, entry: Entry) -> str | None:
         """Say why this entry cannot stand beside those taken, None if it can."""
         mark = mark_of(entry_id)
-        if mark == mark_of("00000000"):
-            return f"{entry_id}: the last seven digits of an ID must not be all zero"
+        if mark in (SELF, SERVED):
+            return f"{entry_id}: the last seven digits of an ID must not be these"
         owner = self._marks.get(mark)
         if owner is not None and owner != entry_id:
             return f"{entry_id}: too much like the ID {owner}"
@@ -83,6 +88,10 @@ class Occupied:
             for other_id in space.near(entry):
                 if other_id != entry_id:
                     return f"ports={entry.ports}: overlaps {other_id}"
+        for way in _ways_out(entry):
+            other_id = self._ways_out.get(way, entry_id)
+            if other_id != entry_id:
+                return f"mapped=yes: what is sent is mapped by {other_id} already"
         return None
 
     def has_mark(self, mark: int) -> bool:
@@ -93,11 +102,14 @@ class Occupied:
         """Note that this entry is applied."""
         self._marks[mark_of(entry_id)] = entry_id
         self._spaces.setdefault(_key(entry), _Space()).add(entry_id, entry)
+        self._ways_out |= dict.fromkeys(_ways_out(entry), entry_id)
 
     def release(self, entry_id: str, entry: Entry) -> None:
         """Note that this entry, which was taken, is applied no longer."""
         del self._marks[mark_of(entry_id)]
         self._spaces[_key(entry)].remove(entry_id, entry)
+        for way in _ways_out(entry):
+            del self._ways_out[way]
 
 
 def _buckets(entry: Entry) -> range:
@@ -106,6 +118,17 @@ def _buckets(entry: Entry) -> range:
 
 def _overlap(one: Entry, other: Entry) -> bool:
     return one.ports.overlaps(other.ports) and networks_overlap(one.src, other.src)
+
+
+def _ways_out(entry: Entry) -> Iterator[_WayOut]:
+    """Give what no two mapped entries can have: where is from, and what it becomes.
+
+    Entries of different sources may share an outer port, but then only one of them
+    can say what it leads to when it is a source itself.
+    """
+    if entry.mapped and entry.toports is not None:
+        yield entry.proto, entry.to, entry.toports.first
+        yield entry.proto, entry.family, entry.ports.first
 
 
 def _key(entry: Entry) -> _Key:

@@ -16,7 +16,7 @@ from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.hosts import Address, Network
 from qubesforward.model.rule import Proto
 from qubesforward.nft.forwards import mark_of
-from qubesforward.nft.layout import SELF
+from qubesforward.nft.layout import SELF, SERVED
 
 PREROUTING, FORWARD, INPUT = "prerouting", "forward", "input"
 
@@ -40,6 +40,7 @@ _NFPROTOS = {"ipv4": 2, "ipv6": 10}
 _ETHERTYPES = {"ip": 0x0800, "ip6": 0x86DD}
 _GROUPS = {"default": 0}
 
+_DOOR_MARKS = {Entrance.SELF: SELF, Entrance.SERVE: SERVED}
 _WORD_BITS = 32
 _DOWNSTREAM = "vif*"
 """How Qubes' rules name the interfaces of the qubes below."""
@@ -66,12 +67,12 @@ class Packet:
 def packet_of(entry_id: str, entry: Entry, hook: str) -> Packet:
     """Return what is known of an entry's packets at a hook that they pass."""
     ports, to = entry.ports, entry.to
-    is_door = entry.entrance is Entrance.SELF
     if hook == FORWARD and entry.toports is not None:
         ports = entry.toports
     came_in = {
         Entrance.EXTERNAL: (0, 0),
         Entrance.LOCAL: (0, 2),
+        Entrance.SERVE: (2, 2),
     }.get(entry.entrance, (1, 1))
     known = Packet(
         entry.family,
@@ -86,9 +87,9 @@ def packet_of(entry_id: str, entry: Entry, hook: str) -> Packet:
     return replace(
         known,
         daddr=None if to is None else _range_of_address(to),
-        groups=(came_in, None if is_door else (2, 2)),
-        mark=SELF if is_door else mark_of(entry_id),
-        translated=not is_door,
+        groups=(came_in, None if entry.is_door else (2, 2)),
+        mark=_DOOR_MARKS.get(entry.entrance, mark_of(entry_id)),
+        translated=not entry.is_door,
     )
 
 

@@ -29,8 +29,7 @@ class Surroundings:
 
 def needed_chain(entry: Entry) -> tuple[int, str]:
     """Return which chain of Qubes must hold our rule for this entry to work."""
-    is_self = entry.entrance is Entrance.SELF
-    return entry.family, CUSTOM_INPUT if is_self else CUSTOM_FORWARD
+    return entry.family, CUSTOM_INPUT if entry.is_door else CUSTOM_FORWARD
 
 
 def find_refusal(entry: Entry, here: Surroundings) -> str | None:

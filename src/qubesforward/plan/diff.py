@@ -11,6 +11,9 @@ from qubesforward.model.entry import Entry
 ID_BITS = 0x0FFFFFFF
 """The part of an ID that a hop's kernel keeps in its marks; unique within a hop."""
 
+_RESERVED = frozenset((0, ID_BITS))
+"""Numbers that a kernel's marks have for what belongs to no single entry."""
+
 
 @dataclass(frozen=True, slots=True)
 class HopDiff:
@@ -38,7 +41,7 @@ def diff_hop(
     wanted_by_content = {entry.content: entry for entry in wanted}
     remove = []
     write: dict[str, Entry] = {}
-    used = set()
+    used = set(_RESERVED)
     for entry_id, entry in present.items():
         wish = None if entry is None else wanted_by_content.pop(entry.content, None)
         if wish is None:
@@ -48,12 +51,7 @@ def diff_hop(
         # A removed number is not given again at once: its connections may linger.
         used.add(int(entry_id, 16) & ID_BITS)
     for entry in wanted_by_content.values():
-        number = next(n for n in untrusted_numbers if _is_free(n, used))
+        number = next(n for n in untrusted_numbers if n & ID_BITS not in used)
         used.add(number & ID_BITS)
         write[f"{number:08x}"] = entry
     return HopDiff(tuple(remove), write)
-
-
-def _is_free(number: int, used: set[int]) -> bool:
-    # Zero is what a kernel mark without a number would look like.
-    return number & ID_BITS != 0 and number & ID_BITS not in used
