@@ -40,6 +40,13 @@ class Happening(StrEnum):
     DENIED = "denied"
     """A call to change rules that was not followed."""
 
+    REQUESTED = "requested"
+    """A program of the qube asks for a port, and the user is asked."""
+    GRANTED = "granted"
+    """It gets one; the reason says who or what agreed."""
+    DECLINED = "declined"
+    """It gets none, by the user's word, or because nobody answered."""
+
     OPENED = "opened"
     """Every hop has acknowledged it."""
     FOUND = "found"

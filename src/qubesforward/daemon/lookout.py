@@ -194,7 +194,7 @@ class Lookout:
             qube=target,
             rule=format_rule(record.rule),
             reason=news.reason,
-            origin="user",
+            origin=str(record.rule.origin),
             owner=owner if owner != target else "",
             path=news.path,
         )

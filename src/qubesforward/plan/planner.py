@@ -11,13 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import pairwise
+from types import MappingProxyType
 
 from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.hosts import Network, any_of
-from qubesforward.model.rule import ForwardRule, ForwardType, Proto
+from qubesforward.model.rule import ForwardRule, ForwardType, Origin, Proto, Reach
 from qubesforward.plan.chain import Unreachable, plan_chain
 from qubesforward.plan.claims import Claims
 from qubesforward.plan.doors import Door, merge_doors
+from qubesforward.plan.serving import plan_serving
 from qubesforward.plan.snapshot import Qube, Snapshot
 
 
@@ -80,30 +82,71 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The outcome of every forward, and for every hop the entries it must have."""
+    """The outcome of every forward, and for every hop the entries it must have.
+
+    `clients`: by gateway, the qubes that it serves. `edges`: by outermost hop, the
+    forwards for which its LAN's router is to be asked too.
+    """
 
     outcomes: tuple[Outcome, ...] = ()
     entries: Mapping[str, frozenset[Entry]] = field(default_factory=dict)
+    clients: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    edges: Mapping[str, tuple[ForwardRule, ...]] = field(default_factory=dict)
+
+    @property
+    def gateways(self) -> frozenset[str]:
+        """The qubes whose gateway has something to do."""
+        return frozenset((*self.clients, *self.edges))
 
 
 def plan_forwards(
-    forwards: Mapping[str, Forwards], snapshot: Snapshot, now: float, boot_id: str
+    forwards: Mapping[str, Forwards],
+    snapshot: Snapshot,
+    now: float,
+    boot_id: str,
+    mappings: Mapping[str, Sequence[ForwardRule]] = MappingProxyType({}),
 ) -> Plan:
     """Plan every forward of every qube.
 
     `now` is in seconds since 1970; `boot_id` names this boot of the computer.
-    Older forwards win over younger ones that need the same port.
+    Older forwards win over younger ones that need the same port, and all of them over
+    `mappings`, the forwards that programs have asked for.
     """
     claims: Claims[Asked] = Claims()
     outcomes = []
-    for asked, confirmed in _by_age(forwards, snapshot):
+    granted = [
+        (Asked(name, rule, name), True)
+        for name, rules in mappings.items()
+        if name in snapshot
+        for rule in sorted(rules, key=lambda rule: rule.created)
+    ]
+    for asked, confirmed in [*_by_age(forwards, snapshot), *granted]:
         outcome = _plan_one(asked, confirmed, snapshot, now, boot_id)
         if outcome.verdict is Verdict.READY or (
             outcome.verdict is Verdict.HALTED and not _is_for_instances(asked)
         ):
             outcome = _claim(outcome, claims)
         outcomes.append(outcome)
-    return Plan(tuple(outcomes), _collect_entries(outcomes))
+    serving = plan_serving(snapshot)
+    steps = [
+        step
+        for outcome in outcomes
+        if outcome.verdict is Verdict.READY
+        for step in outcome.steps
+    ]
+    steps += [Step(name, entry) for name, entry in serving.steps]
+    return Plan(
+        tuple(outcomes), _collect_entries(steps), serving.clients, _find_edges(outcomes)
+    )
+
+
+def _find_edges(outcomes: Iterable[Outcome]) -> dict[str, tuple[ForwardRule, ...]]:
+    edges: dict[str, list[ForwardRule]] = {}
+    for outcome in outcomes:
+        rule = outcome.asked.rule
+        if outcome.verdict is Verdict.READY and rule.reach is Reach.INTERNET:
+            edges.setdefault(outcome.steps[0].qube, []).append(rule)
+    return {name: tuple(rules) for name, rules in edges.items()}
 
 
 def _by_age(
@@ -218,6 +261,7 @@ def _plan_path(
             toports=rule.inner_ports if is_first else rule.srcports,
             until=rule.expire if isinstance(rule.expire, int) else None,
             bypass=rule.bypass,
+            mapped=rule.origin is Origin.PORTMAP,
         )
         steps.append(Step(hop.name, entry))
     if chain[0].agent:
@@ -253,19 +297,16 @@ def _claim(outcome: Outcome, claims: Claims[Asked]) -> Outcome:
     return outcome
 
 
-def _collect_entries(outcomes: Iterable[Outcome]) -> dict[str, frozenset[Entry]]:
+def _collect_entries(steps: Iterable[Step]) -> dict[str, frozenset[Entry]]:
     entries: dict[str, set[Entry]] = {}
     doors: dict[tuple[str, Proto, int], list[Door]] = {}
-    for outcome in outcomes:
-        if outcome.verdict is not Verdict.READY:
-            continue
-        for step in outcome.steps:
-            entry = step.entry
-            if entry.entrance is Entrance.SELF:
-                needed = doors.setdefault((step.qube, entry.proto, entry.family), [])
-                needed.append(Door(entry.ports, entry.src, entry.until))
-            else:
-                entries.setdefault(step.qube, set()).add(entry)
+    for step in steps:
+        entry = step.entry
+        if entry.entrance is Entrance.SELF:
+            needed = doors.setdefault((step.qube, entry.proto, entry.family), [])
+            needed.append(Door(entry.ports, entry.src, entry.until))
+        else:
+            entries.setdefault(step.qube, set()).add(entry)
     for (qube, proto, _family), needed in doors.items():
         entries.setdefault(qube, set()).update(
             Entry(Entrance.SELF, proto, door.ports, door.src, until=door.until)

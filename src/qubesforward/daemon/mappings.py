@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What programs of qubes have been granted, as forwards.
+
+None of it is a rule of the user's: it is not in any ``firewall.xml``, is not copied
+with a qube, and ends with this boot of the computer. So it is kept where that ends too.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from qubesforward.errors import InvalidRule
+from qubesforward.model.hosts import (
+    Address,
+    Network,
+    any_of,
+    parse_address,
+    parse_network,
+)
+from qubesforward.model.ports import PortRange
+from qubesforward.model.rule import ForwardRule, ForwardType, Origin, Proto, Reach
+from qubesforward.model.values import check_line, parse_choice
+from qubesforward.plan.snapshot import Qube, Snapshot
+
+_log = logging.getLogger(__name__)
+
+_LARGEST_FILE = 16 * 1024 * 1024
+_FILE_MODE = 0o600
+
+Place = tuple[Address, Proto, int]
+"""What a qube has one mapping of: its address, protocol and inner port."""
+
+
+@dataclass
+class Mapping:
+    """One mapping: `outer` of the outermost hop leads to `inner` of a qube.
+
+    `client` is the qube's address, by which its gateway knows it; `gateway` is that
+    gateway, `xid` the qube's start and `netvm` its netvm at that time. `until` is in
+    seconds since 1970, `created` in µs. `src` empty: anyone may connect. `holders` and
+    `name` are the gateway's words.
+    """
+
+    qube: str
+    uuid: str
+    xid: int
+    netvm: str
+    gateway: str
+    client: Address
+    proto: Proto
+    inner: int
+    outer: int
+    until: float
+    created: int
+    reach: Reach = Reach.LAN
+    src: tuple[Network, ...] = ()
+    holders: tuple[str, ...] = ()
+    name: str = ""
+    rules: tuple[ForwardRule, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        self.renew(self.until, self.src)
+
+    @property
+    def place(self) -> Place:
+        """What tells it from others."""
+        return self.client, self.proto, self.inner
+
+    def renew(self, until: float, src: tuple[Network, ...]) -> None:
+        """Let it last until another time, and for others."""
+        self.until, self.src = until, src
+        self.rules = tuple(map(self._make_rule, src or (any_of(self.client.version),)))
+
+    def _make_rule(self, source: Network) -> ForwardRule:
+        return ForwardRule(
+            ForwardType.EXTERNAL,
+            srcports=PortRange(self.outer, self.outer),
+            dstports=PortRange(self.inner, self.inner),
+            proto=self.proto,
+            srchost=source,
+            expire=ceil(self.until),
+            reach=self.reach,
+            comment=self.name,
+            created=self.created,
+            origin=Origin.PORTMAP,
+        )
+
+    def is_for(self, qube: Qube | None) -> bool:
+        """Whether it belongs to this qube as it is now."""
+        return (
+            qube is not None
+            and qube.running
+            and qube.portmap is not None
+            and (qube.uuid, qube.xid, qube.netvm) == (self.uuid, self.xid, self.netvm)
+            and self.client in (qube.ip, qube.ip6)
+        )
+
+
+class Mappings:
+    """All mappings of the computer, and the file that they are kept in.
+
+    `changed` is whether `save` has something to do.
+    """
+
+    def __init__(self, file: Path, boot_id: str, now: Callable[[], float]) -> None:
+        self._file = file
+        self._boot_id = boot_id
+        self._now = now
+        self._by_place: dict[Place, Mapping] = {}
+        self._by_qube: dict[str, dict[Place, Mapping]] = {}
+        self._outers: dict[tuple[Proto, int], int] = {}
+        self._newest = 0
+        self.changed = False
+
+    def __iter__(self) -> Iterator[Mapping]:
+        return iter(self._by_place.values())
+
+    def find(self, place: Place) -> Mapping | None:
+        """Return the mapping of a qube's port, if there is one."""
+        return self._by_place.get(place)
+
+    def count(self, qube: str) -> int:
+        """Return how many a qube has."""
+        return len(self._by_qube.get(qube, ()))
+
+    def has_inner(self, qube: str, inner: int) -> bool:
+        """Whether a qube has a mapping of this inner port, of any protocol."""
+        return any(p[2] == inner for p in self._by_qube.get(qube, ()))
+
+    def is_taken(self, proto: Proto, outer: int) -> bool:
+        """Whether some mapping has this outer port, of whatever hop."""
+        return (proto, outer) in self._outers
+
+    def next_age(self) -> int:
+        """Return an age in µs since 1970, later than all before."""
+        self._newest = max(self._newest + 1, int(self._now() * 1_000_000))
+        return self._newest
+
+    def add(self, mapping: Mapping) -> None:
+        """Add one at a place that has none."""
+        self._by_place[mapping.place] = mapping
+        self._by_qube.setdefault(mapping.qube, {})[mapping.place] = mapping
+        key = mapping.proto, mapping.outer
+        self._outers[key] = self._outers.get(key, 0) + 1
+        self.changed = True
+
+    def remove(self, place: Place) -> Mapping | None:
+        """Remove the one at a place, and return it."""
+        mapping = self._by_place.pop(place, None)
+        if mapping is None:
+            return None
+        of_qube = self._by_qube[mapping.qube]
+        del of_qube[place]
+        if not of_qube:
+            del self._by_qube[mapping.qube]
+        key = mapping.proto, mapping.outer
+        self._outers[key] -= 1
+        if not self._outers[key]:
+            del self._outers[key]
+        self.changed = True
+        return mapping
+
+    def drop_stale(self, snapshot: Snapshot) -> list[Mapping]:
+        """Remove what has ended, or belongs to no qube as it is now; return those."""
+        now = self._now()
+        stale = [
+            each
+            for each in self
+            if each.until <= now or not each.is_for(snapshot.get(each.qube))
+        ]
+        for each in stale:
+            self.remove(each.place)
+        return stale
+
+    def rules(self) -> dict[str, list[ForwardRule]]:
+        """Return the forwards of every qube that has any."""
+        return {
+            name: [rule for each in found.values() for rule in each.rules]
+            for name, found in self._by_qube.items()
+        }
+
+    def find_by_rules(self, qube: str, rules: Iterable[ForwardRule]) -> list[Mapping]:
+        """Return the mappings of a qube that any of these forwards is of."""
+        places = {rule.place for rule in rules}
+        return [
+            each
+            for each in self._by_qube.get(qube, {}).values()
+            if any(rule.place in places for rule in each.rules)
+        ]
+
+    def ends(self) -> Iterator[float]:
+        """Yield every moment at which some mapping ends."""
+        return (each.until for each in self)
+
+    def save(self, until_reboot: Iterable[str]) -> None:
+        """Write all down, with the qubes that are trusted until reboot."""
+        self.changed = False
+        content = {
+            "boot": self._boot_id,
+            "until_reboot": sorted(until_reboot),
+            "mappings": [_describe(each) for each in self],
+        }
+        temporary = self._file.with_name(f".{self._file.name}.new")
+        temporary.unlink(missing_ok=True)
+        temporary.touch(_FILE_MODE)
+        temporary.write_text(json.dumps(content, separators=(",", ":")))
+        temporary.replace(self._file)
+
+    def load(self) -> set[str]:
+        """Take in what an earlier run of this boot wrote; return the trusted qubes.
+
+        A file that cannot be read grants nothing.
+        """
+        try:
+            with self._file.open("rb") as file:
+                found = json.loads(file.read(_LARGEST_FILE))
+            if found["boot"] != self._boot_id:
+                return set()
+            for fields in found["mappings"]:
+                self.add(_restore(fields))
+            self._newest = max((each.created for each in self), default=0)
+            return {str(uuid) for uuid in found["until_reboot"]}
+        except FileNotFoundError:
+            return set()
+        except (OSError, ValueError, KeyError, TypeError, InvalidRule) as error:
+            _log.error("%s: nothing of it is taken: %s", self._file, error)
+            for each in list(self):
+                self.remove(each.place)
+            return set()
+
+
+_TEXTS = ("qube", "uuid", "netvm", "gateway", "name")
+_NUMBERS = ("xid", "inner", "outer", "until", "created")
+
+
+def _describe(mapping: Mapping) -> dict[str, Any]:
+    fields = {name: getattr(mapping, name) for name in (*_TEXTS, *_NUMBERS)}
+    return {
+        **fields,
+        "client": str(mapping.client),
+        "proto": str(mapping.proto),
+        "reach": str(mapping.reach),
+        "src": [str(one) for one in mapping.src],
+        "holders": list(mapping.holders),
+    }
+
+
+def _restore(fields: dict[str, Any]) -> Mapping:
+    texts: dict[str, Any] = {name: str(fields[name]) for name in _TEXTS}
+    numbers: dict[str, Any] = {name: int(fields[name]) for name in _NUMBERS}
+    check_line(texts["name"], "name", 64)
+    return Mapping(
+        **texts,
+        **numbers,
+        client=parse_address(fields["client"]),
+        proto=parse_choice(Proto, fields["proto"], "proto"),
+        reach=parse_choice(Reach, fields["reach"], "reach"),
+        src=tuple(parse_network(str(ip_network(one))) for one in fields["src"]),
+        holders=tuple(str(one) for one in fields["holders"]),
+    )

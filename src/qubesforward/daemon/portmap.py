@@ -1,0 +1,403 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The desk at which gateways ask for ports in the name of their qubes' programs.
+
+A request is granted by the qube's policy or by the user, gets a free outer port, and
+becomes a forward like others: the next pass plans and publishes it. What planning then
+does not open is taken back, and the gateway is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+
+from qubesforward.daemon.allowance import Allowance
+from qubesforward.daemon.announcer import Announcer
+from qubesforward.daemon.audit import Audit, AuditUnavailable
+from qubesforward.daemon.audit_event import AuditEvent, Happening
+from qubesforward.daemon.consent import Consent, Decision, Question, Scope
+from qubesforward.daemon.gateway_links import Link
+from qubesforward.daemon.gateways import Gateways
+from qubesforward.daemon.mappings import Mapping, Mappings, Place
+from qubesforward.daemon.outer_ports import Taken, choose_outer, collect_taken
+from qubesforward.daemon.reconciler import Reconciler
+from qubesforward.daemon.topology import Topology
+from qubesforward.model.rule import ForwardRule, Origin, Proto, Reach
+from qubesforward.model.text import format_rule
+from qubesforward.plan.planner import Plan, Verdict, plan_forwards
+from qubesforward.plan.snapshot import PortmapPolicy, Qube
+from qubesforward.qubes.mapping_wire import (
+    Denial,
+    Denied,
+    FromGateway,
+    Map,
+    Unmap,
+)
+
+_log = logging.getLogger(__name__)
+
+_SOON = 0.01
+_REST = 10.0
+"""Seconds until what was granted is planned, and how often as long as that took there
+is none: a program that asks for a thousand ports is planned a few times."""
+
+_SHORT, _LONG = 30, 600
+"""Seconds after which it may make sense to ask again."""
+
+_BURST = 2048
+_SECONDS_EACH = 10.0
+"""New mappings of one qube: so many at once, and one more in so many seconds. Each is
+some lines of the audit log, which must not be filled at will."""
+
+
+class PortmapDesk:
+    """All that is asked for by NAT-PMP, PCP and UPnP. `now` is wall-clock time."""
+
+    def __init__(
+        self,
+        mappings: Mappings,
+        topology: Topology,
+        gateways: Gateways,
+        reconciler: Reconciler,
+        audit: Audit,
+        announcer: Announcer,
+        now: Callable[[], float],
+        boot_id: str,
+    ) -> None:
+        self.consent = Consent(lambda: secrets.token_hex(4))
+        self._mappings = mappings
+        self._topology = topology
+        self._gateways = gateways
+        self._reconciler = reconciler
+        self._audit = audit
+        self._announcer = announcer
+        self._now = now
+        self._boot_id = boot_id
+        self._waiting: dict[str, dict[Place, tuple[Link, Map]]] = {}
+        self._news: list[AuditEvent] = []
+        self._fresh: list[Mapping] = []
+        self._allowance = Allowance(_BURST, _SECONDS_EACH)
+        self._commit: asyncio.TimerHandle | None = None
+        self._late: asyncio.TimerHandle | None = None
+        self._committed_at = 0.0
+        self._rest = _SOON
+        self._taken: Taken | None = None
+        self._ways: dict[str, Verdict] = {}
+
+    def restore(self) -> None:
+        """Take in what was granted earlier in this boot."""
+        self.consent.until_reboot |= self._mappings.load()
+
+    # Gateways
+
+    def attach(self, link: Link) -> None:
+        """Take in a gateway's new connection."""
+        self._gateways.attach(link)
+
+    def detach(self, link: Link) -> None:
+        """Let a gateway go."""
+        self._gateways.detach(link)
+
+    def receive(self, link: Link, message: FromGateway) -> None:
+        """Take in what a gateway says."""
+        if not self._gateways.is_current(link):
+            return
+        if isinstance(message, Map):
+            self._ask(link, message)
+        elif isinstance(message, Unmap):
+            self._unmap(link, message)
+        else:
+            self._gateways.note_edge(link, message)
+            self._announcer.announce(link.source, "forward-hop-changed")
+
+    def _ask(self, link: Link, asked: Map) -> None:
+        qube = self._gateways.find_client(link, asked.client)
+        policy = None if qube is None else qube.portmap
+        if qube is None or policy is None:
+            _deny(link, asked, Denial.DENIED, _LONG)
+            return
+        now = self._now()
+        place = asked.client, asked.proto, asked.inner
+        held = self._mappings.find(place)
+        if held is not None:
+            self._renew(link, held, asked, policy)
+            return
+        is_held = self._mappings.has_inner(qube.name, asked.inner)
+        decision = self.consent.decide(qube, asked.inner, is_held=is_held, now=now)
+        if decision is Decision.YES:
+            self._grant(link, qube, asked, "policy" if not policy.asks else "user")
+        elif decision is Decision.NO:
+            retry = self.consent.rest_left(qube.uuid, now)
+            _deny(link, asked, Denial.DENIED, retry)
+        else:
+            self._put_question(link, qube, asked)
+
+    def _put_question(self, link: Link, qube: Qube, asked: Map) -> None:
+        question, is_new = self.consent.ask(
+            qube, asked.inner, asked.proto, asked.outer, self._now()
+        )
+        question.vias.add(asked.holder.partition(":")[0])
+        question.name = question.name or asked.name
+        place = asked.client, asked.proto, asked.inner
+        self._waiting.setdefault(question.id, {})[place] = link, asked
+        if is_new:
+            reason = f"{_describe(question)}, request {question.id}"
+            self._note(Happening.REQUESTED, qube.name, reason)
+            self._arm_late()
+        self._announcer.announce(qube.name, "portmap-requested", id=question.id)
+
+    def _renew(
+        self, link: Link, held: Mapping, asked: Map, policy: PortmapPolicy
+    ) -> None:
+        until = self._now() + min(asked.lifetime, policy.lifetime)
+        if until > held.until or asked.src != held.src:
+            held.renew(max(until, held.until), asked.src)
+            self._mappings.changed = True
+            self._plan_soon()
+        if asked.holder not in held.holders:
+            held.holders = (*held.holders, asked.holder)[-4:]
+        held.gateway = link.source
+        self._gateways.answer(held)
+
+    def _grant(self, link: Link, qube: Qube, asked: Map, agreed: str) -> None:
+        policy = qube.portmap
+        if policy is None or qube.netvm is None:
+            _deny(link, asked, Denial.DENIED, _LONG)
+            return
+        mapping = Mapping(
+            qube=qube.name,
+            uuid=qube.uuid,
+            xid=qube.xid,
+            netvm=qube.netvm,
+            gateway=link.source,
+            client=asked.client,
+            proto=asked.proto,
+            inner=asked.inner,
+            outer=asked.outer or asked.inner,
+            until=self._now() + min(asked.lifetime, policy.lifetime),
+            created=self._mappings.next_age(),
+            reach=policy.reach if asked.client.version == 4 else Reach.LAN,
+            src=asked.src,
+            holders=(asked.holder,),
+            name=asked.name,
+        )
+        denial = self._find_obstacle(qube, policy, mapping, exact=asked.exact)
+        if denial is not None:
+            _deny(link, asked, denial, _SHORT)
+            return
+        self._allowance.take(qube.name, self._now())
+        self._mappings.add(mapping)
+        self._fresh.append(mapping)
+        words = [f"by {agreed}", asked.holder.partition(":")[0]]
+        self._news += [
+            AuditEvent(
+                Happening.GRANTED,
+                qube=qube.name,
+                rule=format_rule(rule),
+                reason=", ".join(words),
+                origin=str(Origin.PORTMAP),
+                by=link.source,
+            )
+            for rule in mapping.rules
+        ]
+        self._plan_soon()
+        self._gateways.answer(mapping)
+
+    def _find_obstacle(
+        self, qube: Qube, policy: PortmapPolicy, mapping: Mapping, *, exact: bool
+    ) -> Denial | None:
+        """Give a mapping its outer port, or say why it cannot have one."""
+        if self._mappings.count(qube.name) >= policy.mappings:
+            return Denial.QUOTA
+        if not self._allowance.count(qube.name, self._now()):
+            return Denial.QUOTA
+        way = self._find_way(qube, mapping)
+        if way is not Verdict.READY:
+            return Denial.DENIED if way is Verdict.REFUSED else Denial.NETWORK
+        outer = choose_outer(
+            mapping.outer,
+            mapping.inner,
+            policy.ports,
+            lambda port: self._is_free(mapping.proto, port),
+            secrets.randbelow,
+            exact=exact,
+        )
+        if outer is None:
+            return Denial.CONFLICT
+        mapping.outer = outer
+        mapping.renew(mapping.until, mapping.src)
+        return None
+
+    def _find_way(self, qube: Qube, mapping: Mapping) -> Verdict:
+        """Return what planning says of the qube's chain, remembered until it plans."""
+        key = f"{qube.name} {mapping.client}"
+        if key not in self._ways:
+            plan = plan_forwards(
+                {},
+                self._topology.snapshot,
+                self._now(),
+                self._boot_id,
+                {qube.name: mapping.rules[:1]},
+            )
+            self._ways[key] = plan.outcomes[0].verdict
+        return self._ways[key]
+
+    def _is_free(self, proto: Proto, port: int) -> bool:
+        if self._taken is None:
+            self._taken = collect_taken(self._reconciler.plan.outcomes)
+        return not self._mappings.is_taken(proto, port) and not any(
+            port in ports for ports in self._taken.get(proto, ())
+        )
+
+    def _unmap(self, link: Link, asked: Unmap) -> None:
+        place = asked.client, asked.proto, asked.inner
+        if self._gateways.find_client(link, asked.client) is None:
+            return
+        for question_id, waiting in list(self._waiting.items()):
+            if waiting.pop(place, None) is not None and not waiting:
+                self._end_question(question_id)
+        if self._mappings.remove(place) is not None:
+            self._gateways.forget(place)
+            self._plan_soon()
+
+    # Answers of the user
+
+    def grant(self, question_id: str, scope: Scope, by: str) -> Question:
+        """Take in a yes to a question; raises `NoSuchRequest`."""
+        question = self.consent.grant(question_id, scope, self._now())
+        reason = f"{_describe(question)}: {scope}"
+        self._note(Happening.GRANTED, question.qube, reason, by)
+        self._mappings.changed = True
+        for link, asked in self._end_question(question_id):
+            qube = self._gateways.find_client(link, asked.client)
+            if qube is not None and qube.uuid == question.uuid:
+                self._grant(link, qube, asked, "user")
+        self._plan_soon()
+        return question
+
+    def deny(self, question_id: str, by: str) -> Question:
+        """Take in a no to a question; raises `NoSuchRequest`."""
+        question = self.consent.deny(question_id, self._now())
+        self._decline(question, by, "the user said no")
+        return question
+
+    def _decline(self, question: Question, by: str, why: str) -> None:
+        reason = f"{_describe(question)}: {why}"
+        self._note(Happening.DECLINED, question.qube, reason, by)
+        retry = self.consent.rest_left(question.uuid, self._now())
+        for link, asked in self._end_question(question.id):
+            _deny(link, asked, Denial.DENIED, retry)
+
+    def _end_question(self, question_id: str) -> list[tuple[Link, Map]]:
+        """Forget a question, and return who waits for its answer."""
+        self.consent.drop(question_id)
+        self._announcer.announce("dom0", "portmap-answered", id=question_id)
+        waiting = self._waiting.pop(question_id, {}).values()
+        return [each for each in waiting if self._gateways.is_current(each[0])]
+
+    def close(self, qube: Qube, rules: Sequence[ForwardRule]) -> list[ForwardRule]:
+        """Close the mappings that these forwards are of; return those of others.
+
+        What the user closes is not asked for again for a while.
+        """
+        found = self._mappings.find_by_rules(qube.name, rules)
+        places = {rule.place for each in found for rule in each.rules}
+        for each in found:
+            self._mappings.remove(each.place)
+        if found:
+            self.consent.note_denial(qube.uuid, self._now())
+            self._save()
+        return [rule for rule in rules if rule.place not in places]
+
+    # Passes
+
+    def _plan_soon(self) -> None:
+        if self._commit is None:
+            loop = asyncio.get_running_loop()
+            self._commit = loop.call_later(self._rest, self._commit_now)
+
+    def _commit_now(self) -> None:
+        """Log what was granted, write it down, and have it planned."""
+        self._commit = None
+        news, self._news = self._news, []
+        fresh, self._fresh = self._fresh, []
+        self._committed_at = asyncio.get_running_loop().time()
+        try:
+            self._audit.require(news)
+        except AuditUnavailable as error:
+            _log.error("%s", error)
+            for each in fresh:
+                self._mappings.remove(each.place)
+        self._save()
+        self._reconciler.wake()
+
+    def _save(self) -> None:
+        try:
+            self._mappings.save(self.consent.until_reboot)
+        except OSError as error:
+            # They are open all the same, and end in time; a restart forgets them.
+            _log.error("mappings cannot be kept: %s", error)
+
+    def pass_done(self) -> None:
+        """Take back what was not planned, and tell gateways what has changed."""
+        plan = self._reconciler.plan
+        took = asyncio.get_running_loop().time() - self._committed_at
+        self._rest = min(max(_SOON, _REST * took), 1.0) if took < 1 else _SOON
+        self._taken = None
+        self._ways.clear()
+        self._drop_unplanned(plan)
+        self._drop_questions()
+        self._gateways.tell_all()
+        if self._mappings.changed and self._commit is None:
+            self._save()
+
+    def _drop_unplanned(self, plan: Plan) -> None:
+        for outcome in plan.outcomes:
+            rule = outcome.asked.rule
+            if rule.origin is not Origin.PORTMAP or outcome.verdict is Verdict.READY:
+                continue
+            for each in self._mappings.find_by_rules(outcome.asked.target, [rule]):
+                # Not one that has come since, at the same port.
+                if rule in each.rules:
+                    self._mappings.remove(each.place)
+                    self._plan_soon()
+
+    def _drop_questions(self) -> None:
+        snapshot = self._topology.snapshot
+        for question in list(self.consent.questions):
+            qube = snapshot.get(question.qube)
+            is_there = qube is not None and qube.running and qube.portmap is not None
+            if qube is None or not is_there or qube.uuid != question.uuid:
+                self._end_question(question.id)
+
+    # Questions that nobody answers
+
+    def _arm_late(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+        end = self.consent.find_next_end()
+        if end is not None:
+            delay = max(0.0, end - self._now())
+            loop = asyncio.get_running_loop()
+            self._late = loop.call_later(delay, self._take_late)
+
+    def _take_late(self) -> None:
+        for question in self.consent.take_late(self._now()):
+            self._decline(question, "", "nobody answered")
+        self._arm_late()
+
+    def _note(self, kind: Happening, qube: str, reason: str, by: str = "") -> None:
+        origin = str(Origin.PORTMAP)
+        event = AuditEvent(kind, qube=qube, reason=reason, origin=origin, by=by)
+        self._audit.record([event])
+
+
+def _describe(question: Question) -> str:
+    protos = "+".join(sorted(question.protos))
+    return f"port {question.inner}/{protos}"
+
+
+def _deny(link: Link, asked: Map, reason: Denial, retry: int) -> None:
+    link.send(Denied(asked.client, asked.proto, asked.inner, reason, retry))
