@@ -137,6 +137,12 @@ class Consent:
         question.protos[proto] = outer
         return question, is_new
 
+    def require(self, question_id: str, qube: str) -> None:
+        """Raise `NoSuchRequest` for a question that is not about this qube."""
+        question = self._questions.get(question_id)
+        if question is None or question.qube != qube:
+            raise _no_such(question_id)
+
     def grant(self, question_id: str, scope: Scope, now: float) -> Question:
         """Take in a yes; raises `NoSuchRequest`."""
         question = self._take(question_id)
@@ -190,8 +196,12 @@ class Consent:
     def _take(self, question_id: str) -> Question:
         question = self._questions.pop(question_id, None)
         if question is None:
-            raise NoSuchRequest(
-                f"there is no open request {question_id[:16]!a}: it was answered, its"
-                " time is over, or the program gave up; see qvm-forward --requests"
-            )
+            raise _no_such(question_id)
         return question
+
+
+def _no_such(question_id: str) -> NoSuchRequest:
+    return NoSuchRequest(
+        f"there is no open request {question_id[:16]!a}: it was answered, its time is"
+        " over, or the program gave up; see qvm-forward --requests"
+    )

@@ -36,11 +36,11 @@ Spot = tuple[str, str, int]
 
 
 class Extent(StrEnum):
-    """How far an exposure reaches."""
+    """How far an exposure reaches, the farthest first."""
 
+    INTERNET = "internet"
     LAN = "lan"
     """No router was asked, or none has answered yet."""
-    INTERNET = "internet"
     CARRIER = "carrier"
     """The router's own outside is not the internet: another NAT comes after it."""
     SILENT = "silent"

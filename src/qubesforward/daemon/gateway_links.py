@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from qubesforward.errors import MalformedMessage
+from qubesforward.errors import ForwardError, MalformedMessage
 from qubesforward.model.hosts import Address
 from qubesforward.qubes.mapping_wire import (
     LONGEST_LINE,
@@ -96,7 +96,7 @@ async def serve_gateways(
         count += 1
         try:
             await _serve(reader, writer, attach, receive, detach)
-        except (MalformedMessage, asyncio.LimitOverrunError) as error:
+        except (ForwardError, asyncio.LimitOverrunError) as error:
             _log.warning("gateway let go: %s", error)
         except (OSError, asyncio.IncompleteReadError):
             pass
@@ -138,12 +138,19 @@ async def _read_source(reader: asyncio.StreamReader) -> str:
     return words[1]
 
 
+async def _read_line(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readline()
+    except ValueError as error:
+        raise MalformedMessage(f"a line of over {LONGEST_LINE} bytes") from error
+
+
 async def _read_lines(
     reader: asyncio.StreamReader, receive: Callable[[FromGateway], None]
 ) -> None:
     loop = asyncio.get_running_loop()
     began, heard = loop.time(), 0
-    while untrusted_line := await reader.readline():
+    while untrusted_line := await _read_line(reader):
         receive(parse_from_gateway(untrusted_line.rstrip(b"\n")))
         heard += 1
         if heard % _AT_ONCE == 0:

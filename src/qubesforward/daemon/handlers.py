@@ -15,11 +15,19 @@ from contextlib import AbstractContextManager
 
 from qubesforward.daemon.announcer import Announcer
 from qubesforward.daemon.diagnose import Diagnoser, take_client
+from qubesforward.daemon.edges import Edges
 from qubesforward.daemon.hops import Hops
 from qubesforward.daemon.ledger import Ledger
+from qubesforward.daemon.portmap import PortmapDesk
 from qubesforward.daemon.reconciler import Reconciler, together
+from qubesforward.daemon.requests import Requests
 from qubesforward.daemon.rules import Rules
-from qubesforward.daemon.status import Fields, describe_forward, describe_hop
+from qubesforward.daemon.status import (
+    Fields,
+    describe_edge,
+    describe_forward,
+    describe_hop,
+)
 from qubesforward.daemon.topology import Topology
 from qubesforward.errors import (
     Conflict,
@@ -58,6 +66,9 @@ class Handlers:
         announcer: Announcer,
         ledger: Ledger,
         diagnoser: Diagnoser,
+        desk: PortmapDesk,
+        edges: Edges,
+        requests: Requests,
     ) -> None:
         self._rules = rules
         self._topology = topology
@@ -66,6 +77,9 @@ class Handlers:
         self._announcer = announcer
         self._ledger = ledger
         self._diagnoser = diagnoser
+        self._desk = desk
+        self._edges = edges
+        self._requests = requests
         self._calls: dict[tuple[str, str], _Handler] = {
             ("admin.vm.firewall.Get", ""): self._get,
             ("admin.vm.firewall.Set", ""): self._set,
@@ -79,6 +93,9 @@ class Handlers:
             ("admin.vm.firewall.Confirm", "forward"): self._confirm,
             ("admin.vm.firewall.Log", "forward"): self._log,
             ("admin.vm.firewall.Diagnose", "forward"): self._diagnose,
+            ("admin.vm.firewall.Requests", "forward"): self._list_requests,
+            ("admin.vm.firewall.Grant", "forward"): self._grant,
+            ("admin.vm.firewall.Deny", "forward"): self._deny,
         }
 
     async def handle(self, call: Call) -> bytes:
@@ -191,7 +208,7 @@ class Handlers:
 
     async def _remove_forwards(self, call: Call) -> bytes:
         qube = await self._qube(call)
-        removed = _parse_forwards(call.payload)
+        removed = self._desk.close(qube, _parse_forwards(call.payload))
         before = self._rules.load(qube).rules.forwards
         left = [rule for rule in before if rule not in removed]
         with self._ledger.changing(call, before, left):
@@ -226,6 +243,19 @@ class Handlers:
         told = await self._diagnoser.diagnose(qube, _parse_forwards(lines), client)
         described = self._describe_qube(qube.name, ())
         return _encode({**described, "forwards": told})
+
+    async def _list_requests(self, call: Call) -> bytes:
+        _refuse_payload(call)
+        name = "" if call.dest in _NOWHERE else (await self._qube(call)).name
+        return _encode(self._requests.list(name))
+
+    async def _grant(self, call: Call) -> bytes:
+        await self._requests.grant(call)
+        return b""
+
+    async def _deny(self, call: Call) -> bytes:
+        await self._requests.deny(call)
+        return b""
 
     async def _settle(self, qube: Qube) -> None:
         await self._reconciler.settle()
@@ -273,6 +303,7 @@ class Handlers:
         confirmed = self._rules.is_confirmed(snapshot[name], loaded.rules)
         forwards = [
             describe_forward(outcome, snapshot, self._hops.open)
+            | describe_edge(outcome, self._edges)
             for outcome in outcomes
             if outcome.asked.target == name
         ]

@@ -31,6 +31,7 @@ HANDLED = "/qubes-forward-handled"
 REFUSED = "/qubes-forward-refused/"
 OUTSIDE = "/qubes-forward-outside"
 TUNNEL = "/qubes-forward-tunnel"
+GATEWAY = "/qubes-forward-gateway"
 ASK = "/qubes-forward-ask"
 REPORT = "/qubes-forward-report/"
 REPORTED = "/qubes-forward-reported"
@@ -69,6 +70,7 @@ class Hop:
     `closing` is the generation of the last removal, 0 when nobody waits for it.
     `fresh`: what it holds has not been compared with the plan yet.
     `tunnel` is the one that it has, or had since its start; empty for none.
+    `has_gateway`: its gateway is told to be there.
     `inherited` are the IDs that were there when this connection was made.
     """
 
@@ -85,6 +87,7 @@ class Hop:
         self.refused: dict[str, str] = {}
         self.outside: tuple[Address, ...] = ()
         self.tunnel = ""
+        self.has_gateway = False
         self.counters: dict[str, Counter] = {}
         self._ids: dict[Entry, str] = {}
         self._published: dict[str, int] = {}
@@ -108,6 +111,7 @@ class Hop:
         self.is_reached = True
         await self._read_forwards(db, anew)
         await self._read_outbound(db, anew)
+        self.has_gateway = await db.read(GATEWAY) is not None
         for path_ in (HANDLED, OUTSIDE, TUNNEL, REFUSED):
             await self._take_in(db, path_)
 
@@ -198,6 +202,12 @@ class Hop:
         ]
         commit = (FORWARDS, b"%d" % generation)
         await self._send(db.rm_many(removed), db.write_many([*items, commit]))
+
+    async def publish_gateway(self, wanted: bool) -> None:
+        """Tell the gateway in this qube to be there, or to be gone."""
+        db = self._require_db()
+        self.has_gateway = wanted
+        await self._send(db.write(GATEWAY, b"1") if wanted else db.rm(GATEWAY))
 
     async def publish_outbound(self, diff: OutboundDiff, wanted: Tree) -> None:
         """Write a difference of outbound rules and commit every changed source."""

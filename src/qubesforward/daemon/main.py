@@ -18,11 +18,16 @@ from qubesforward.daemon.audit import Audit
 from qubesforward.daemon.audit_event import AuditEvent, Happening
 from qubesforward.daemon.audit_file import AuditFile
 from qubesforward.daemon.diagnose import Diagnoser
+from qubesforward.daemon.gateway_links import serve_gateways
+from qubesforward.daemon.gateways import Gateways
 from qubesforward.daemon.handlers import Handlers
 from qubesforward.daemon.hops import Hops
 from qubesforward.daemon.ledger import Ledger
 from qubesforward.daemon.lookout import Lookout
+from qubesforward.daemon.mappings import Mappings
+from qubesforward.daemon.portmap import PortmapDesk
 from qubesforward.daemon.reconciler import Reconciler
+from qubesforward.daemon.requests import Requests
 from qubesforward.daemon.rules import Rules
 from qubesforward.daemon.store import Store
 from qubesforward.daemon.topology import Topology
@@ -33,7 +38,9 @@ from qubesforward.qubes.admin_server import serve_admin
 from qubesforward.qubes.paths import (
     AUDIT_LOG,
     FORWARDD_SOCKET,
+    PORTMAP_SOCKET,
     QUBES_STATE,
+    RUN_DIRECTORY,
     qubesdb_socket,
 )
 from qubesforward.qubes.unix import take_passed
@@ -52,7 +59,8 @@ def read_boot_id() -> str:
 class Daemon:
     """The parts of the daemon, put together.
 
-    `log` is the file of the audit log; without it, one in `state`.
+    `log` is the file of the audit log, and `run` where what ends with this boot is
+    kept, and where gateways connect; without them, both are in `state`.
     """
 
     def __init__(
@@ -62,18 +70,27 @@ class Daemon:
         client: AsyncAdminClient | None = None,
         socket_of: Callable[[str], str] = qubesdb_socket,
         log: Path | None = None,
+        run: Path | None = None,
     ) -> None:
         boot_id = read_boot_id()
         store = Store(state, time.time, boot_id)
         self._socket = socket
+        self._run = run = run or state / "run"
         self._announcer = Announcer()
         self._rules = Rules(store, time.time, boot_id)
         client = client or AsyncAdminClient()
         self._topology = Topology(client, self._wake, self._removed)
         self._hops = Hops(self._hop_came, self._hop_changed, socket_of)
         self._tunnels = Tunnels(client, self._topology, self._hops)
+        mappings = Mappings(run / "mappings.json", boot_id, time.time)
         self._reconciler = Reconciler(
-            self._rules, self._topology, self._hops, time.time, boot_id, self._passed
+            self._rules,
+            self._topology,
+            self._hops,
+            time.time,
+            boot_id,
+            mappings,
+            self._passed,
         )
         self._audit = Audit(AuditFile(log or state / Path(AUDIT_LOG).name), time.time)
         self._lookout = Lookout(
@@ -84,6 +101,20 @@ class Daemon:
             time.time,
             boot_id,
         )
+        self._gateways = Gateways(
+            mappings, self._topology, self._hops, self._reconciler, time.time
+        )
+        self._desk = PortmapDesk(
+            mappings,
+            self._topology,
+            self._gateways,
+            self._reconciler,
+            self._audit,
+            self._announcer,
+            time.time,
+            boot_id,
+        )
+        self._requests = Requests(self._desk, client)
         self._handlers = Handlers(
             self._rules,
             self._topology,
@@ -92,6 +123,9 @@ class Daemon:
             self._announcer,
             Ledger(self._audit, time.time),
             Diagnoser(self._topology, self._hops, self._reconciler, socket_of),
+            self._desk,
+            self._gateways.edges,
+            self._requests,
         )
 
     def _wake(self) -> None:
@@ -103,6 +137,7 @@ class Daemon:
 
     def _passed(self) -> None:
         self._lookout.pass_done()
+        self._desk.pass_done()
 
     def _removed(self, name: str) -> None:
         self._rules.forget(name)
@@ -111,9 +146,12 @@ class Daemon:
         self._announcer.announce(name, "forward-hop-changed")
         self._lookout.wake()
         self._tunnels.wake()
+        self._gateways.tell_all()
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set; what is published stays published."""
+        self._run.mkdir(mode=0o750, exist_ok=True)
+        self._desk.restore()
         tasks = [
             asyncio.create_task(self._topology.follow()),
             asyncio.create_task(self._reconciler.run()),
@@ -127,11 +165,16 @@ class Daemon:
             self._announcer.subscribe,
             passed=take_passed(),
         )
+        desk = self._desk
+        path = str(self._run / PORTMAP_SOCKET)
+        gateways = await serve_gateways(path, desk.attach, desk.receive, desk.detach)
         waiting = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait(
             [waiting, *tasks], return_when=asyncio.FIRST_COMPLETED
         )
         server.close()
+        gateways.close()
+        self._desk.stop()
         for task in (waiting, *tasks):
             task.cancel()
         await asyncio.gather(waiting, *tasks, return_exceptions=True)
@@ -166,6 +209,7 @@ def main() -> int:
     parser.add_argument("--state", type=Path, default=Path(QUBES_STATE))
     parser.add_argument("--socket", default=FORWARDD_SOCKET)
     parser.add_argument("--log", type=Path, default=Path(AUDIT_LOG))
+    parser.add_argument("--run", type=Path, default=Path(RUN_DIRECTORY))
     parser.add_argument("--verbose", "-v", action="store_true")
     options = parser.parse_args()
     logging.basicConfig(
@@ -174,7 +218,8 @@ def main() -> int:
         format="%(levelname)s %(message)s",
     )
     try:
-        asyncio.run(Daemon(options.state, options.socket, log=options.log).run())
+        daemon = Daemon(options.state, options.socket, log=options.log, run=options.run)
+        asyncio.run(daemon.run())
     except ForwardError as error:
         print(f"qubes-forwardd: {error}", file=sys.stderr)
         return 1

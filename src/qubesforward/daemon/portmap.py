@@ -90,6 +90,13 @@ class PortmapDesk:
         """Take in what was granted earlier in this boot."""
         self.consent.until_reboot |= self._mappings.load()
 
+    def stop(self) -> None:
+        """Keep what is known for the next run."""
+        for timer in (self._commit, self._late):
+            if timer is not None:
+                timer.cancel()
+        self._save()
+
     # Gateways
 
     def attach(self, link: Link) -> None:
@@ -116,7 +123,8 @@ class PortmapDesk:
         qube = self._gateways.find_client(link, asked.client)
         policy = None if qube is None else qube.portmap
         if qube is None or policy is None:
-            _deny(link, asked, Denial.DENIED, _LONG)
+            # It may be on its way here, or this gateway not know yet that it left.
+            _deny(link, asked, Denial.DENIED, _SHORT)
             return
         now = self._now()
         place = asked.client, asked.proto, asked.inner
@@ -264,17 +272,22 @@ class PortmapDesk:
 
     # Answers of the user
 
+    def require(self, question_id: str, qube: str) -> None:
+        """Raise `NoSuchRequest` for a question that is not about a qube."""
+        if qube not in ("", "dom0"):
+            self.consent.require(question_id, qube)
+
     def grant(self, question_id: str, scope: Scope, by: str) -> Question:
         """Take in a yes to a question; raises `NoSuchRequest`."""
         question = self.consent.grant(question_id, scope, self._now())
         reason = f"{_describe(question)}: {scope}"
         self._note(Happening.GRANTED, question.qube, reason, by)
-        self._mappings.changed = True
         for link, asked in self._end_question(question_id):
             qube = self._gateways.find_client(link, asked.client)
             if qube is not None and qube.uuid == question.uuid:
                 self._grant(link, qube, asked, "user")
-        self._plan_soon()
+        # Whoever answered must not be asked again because this process ends now.
+        self._save()
         return question
 
     def deny(self, question_id: str, by: str) -> Question:

@@ -11,10 +11,12 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from qubesforward.daemon.hop import Hop
 from qubesforward.daemon.hops import Hops
+from qubesforward.daemon.mappings import Mappings
 from qubesforward.daemon.rules import Rules
 from qubesforward.daemon.topology import Topology
 from qubesforward.errors import QubesDBError, Unavailable
@@ -47,6 +49,7 @@ class Reconciler:
         hops: Hops,
         now: Callable[[], float],
         boot_id: str,
+        mappings: Mappings,
         passed: Callable[[], None] = lambda: None,
     ) -> None:
         self._rules = rules
@@ -54,6 +57,7 @@ class Reconciler:
         self._hops = hops
         self._now = now
         self._boot_id = boot_id
+        self._mappings = mappings
         self._has_passed = passed
         self._wake = asyncio.Event()
         self._passed = asyncio.Condition()
@@ -114,7 +118,8 @@ class Reconciler:
 
     def _until_next_end(self) -> float:
         # What ended while the pass was under way was not over yet for the plan.
-        ends = (end for end in self._rules.ends() if end > self._planned_at)
+        every = chain(self._rules.ends(), self._mappings.ends())
+        ends = (end for end in every if end > self._planned_at)
         left = min(ends, default=float("inf")) - self._now()
         return max(min(left, _LONGEST_SLEEP), 0.0)
 
@@ -123,11 +128,13 @@ class Reconciler:
         snapshot = self._topology.snapshot
         forwards = self._rules.forwards(snapshot)
         forwards |= {name: Forwards(rules) for name, rules in instead.items()}
-        return plan_forwards(forwards, snapshot, self._now(), self._boot_id)
+        mappings = self._mappings.rules()
+        return plan_forwards(forwards, snapshot, self._now(), self._boot_id, mappings)
 
     async def _pass(self) -> None:
         self._planned_at = self._now()
         self._rules.drop_expired(self._topology.snapshot)
+        self._mappings.drop_stale(self._topology.snapshot)
         await self._hops.follow(self._topology.snapshot)
         self.plan = plan = self.try_plan({})
         diffs = {
@@ -145,6 +152,11 @@ class Reconciler:
             await self._wait_closed()
             await self._open(diffs)
         await self._publish_outbound()
+        await together(
+            hop.publish_gateway(name in plan.gateways)
+            for name, hop in self._hops.open.items()
+            if hop.has_gateway != (name in plan.gateways)
+        )
 
     async def _wait_closed(self) -> None:
         """Wait for what this pass closed, and what earlier ones did."""

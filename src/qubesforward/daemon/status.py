@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from qubesforward.daemon.answers import Counter
+from qubesforward.daemon.edges import Edges, Extent, extent_of
 from qubesforward.daemon.hop import Hop
 from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.hosts import networks_overlap
-from qubesforward.model.rule import ForwardType
+from qubesforward.model.rule import ForwardType, Reach
 from qubesforward.model.text import format_rule
 from qubesforward.plan.planner import Outcome, Step, Verdict
 from qubesforward.plan.snapshot import Snapshot
+from qubesforward.qubes.mapping_wire import Opened
 
 _STATES = {
     Verdict.HALTED: "pending",
@@ -56,6 +58,24 @@ def describe_forward(
         "bytes": sum(field["bytes"] for field in outermost),
         "path": path,
     }
+
+
+def describe_edge(outcome: Outcome, edges: Edges) -> Fields:
+    """Tell how far a forward reaches that is to reach the internet.
+
+    `edge` is the address and port that the internet dials, if the router told.
+    """
+    rule = outcome.asked.rule
+    if rule.reach is not Reach.INTERNET or outcome.verdict is not Verdict.READY:
+        return {"extent": str(Extent.LAN), "edge": ""}
+    hop = outcome.steps[0].qube
+    said = [edges.find(hop, proto, rule.srcports.first) for proto in rule.protos]
+    # The least that is true of all of them.
+    extents = list(Extent)
+    extent = max(map(extent_of, said), key=extents.index)
+    opened = [each for each in said if isinstance(each, Opened)]
+    edge = f"{opened[0].address}:{opened[0].outer}" if opened else ""
+    return {"extent": str(extent), "edge": edge}
 
 
 def _judge(outcome: Outcome, path: list[Fields]) -> tuple[str, str]:

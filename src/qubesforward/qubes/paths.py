@@ -20,6 +20,12 @@ QUBES_STATE = "/var/lib/qubes"
 AUDIT_LOG = "/var/log/qubes/qubes-forward.log"
 """What was opened and closed, when and for whom; in dom0."""
 
+RUN_DIRECTORY = "/run/qubes-forward"
+"""What ends with a boot: in dom0 what programs were granted, and `PORTMAP_SOCKET`."""
+
+PORTMAP_SOCKET = "portmap.sock"
+"""In it, where qrexec connects gateways (``qubes.PortMapping``)."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
