@@ -31,7 +31,7 @@ from qubesforward.agent.netlink import NETLINK_NETFILTER, NetlinkSocket
 from qubesforward.model.entry import Entry
 from qubesforward.model.rule import Proto
 from qubesforward.nft.elements_wire import Element
-from qubesforward.nft.layout import SELF, SERVED, TAG, TAG_MASK
+from qubesforward.nft.layout import DOOR_MARKS, TAG, TAG_MASK
 
 SEVERED_FOR = 600
 """Seconds; see the layout."""
@@ -75,7 +75,7 @@ class Conntrack:
             flow
             for mark, mask in filters
             for flow in self._list(mark, mask)
-            if flow.mark not in (SELF, SERVED) and not is_live(flow.mark)
+            if flow.mark not in DOOR_MARKS and not is_live(flow.mark)
         ]
 
     def find_strays(self, mapped: Iterable[Entry]) -> list[TrackedFlow]:
