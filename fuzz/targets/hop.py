@@ -26,6 +26,9 @@ _ENTRIES = (
     b" toports=6000-6009 until=1790000000 bypass=yes",
     b"in=local proto=tcp ports=80-80 src=fd09::/64 to=fd09::5 toports=8080-8080",
     b"in=self proto=tcp ports=8443-8443 src=192.168.1.7/32",
+    b"in=serve proto=udp ports=5351-5351 src=10.137.0.20/32",
+    b"in=answer proto=udp ports=1900-1900 src=10.137.0.1/32",
+    b"in=uplink proto=udp ports=6000-6000 src=::/0 to=fd09::5 toports=5-5 mapped=yes",
 )
 _PRESENT = frozenset({"0a0b0c0d", "ffffffff"})
 
@@ -78,7 +81,10 @@ TARGETS = (
         _parse_entry,
         (InvalidRule,),
         _ENTRIES,
-        (b" until=", b" bypass=yes", b"in=self", b" toports=", b" src=::/0", b"%eth0"),
+        (
+            *(b" until=", b" bypass=yes", b" mapped=yes", b"in=self", b"in=serve"),
+            *(b" toports=", b" src=::/0", b"%eth0"),
+        ),
     ),
     Target(
         "outbound-keys",

@@ -149,8 +149,8 @@ for line in sys.stdin:
 class Talker:
     """A process in a namespace that answers a line to each line."""
 
-    def __init__(self, space: Space, source: str) -> None:
-        self._process = space.script(source)
+    def __init__(self, space: Space, source: str, *words: str) -> None:
+        self._process = space.script(source, *words)
 
     def __call__(self, *words: object) -> str:
         process = self._process
@@ -256,6 +256,14 @@ class Agent:
         self.start_database()
         self.start()
         self.order({})
+
+    def report(self) -> dict[str, str]:
+        """Ask for a report; return what it says of each entry."""
+        token = str(time.monotonic_ns())
+        self.write("/qubes-forward-ask", token)
+        assert wait_until(lambda: self.read("/qubes-forward-reported") == token)
+        lines = self.read("/qubes-forward-report/").splitlines()
+        return {line.split()[0]: line.partition(" ")[2] for line in lines}
 
     def refused(self, entry_id: str) -> str:
         return self.read(f"/qubes-forward-refused/{entry_id}")

@@ -148,6 +148,27 @@ def test_a_later_end_keeps_the_counter_and_moves_the_timeout() -> None:
 
 
 @isolated
+def test_only_a_new_mapping_makes_the_kernel_look_for_what_leaves_otherwise() -> None:
+    nft(QUBES)
+    rig = Rig()
+    now = int(time.time())
+    plain, mapped = "ports=80", f"proto=udp mapped=yes until={now + 100}"
+    for text, looks in ((plain, False), (mapped, True)):
+        rig.applier.converge({}, OUTERMOST)
+        rig.applier.clear_away()
+        rig.applier.converge({A: entry(text)}, OUTERMOST, touched=[A])
+        assert rig.applier.has_leftovers is looks
+    rig.applier.clear_away()
+    # A later end has replaced the elements; the old mark is live again.
+    later = mapped.replace(f"{now + 100}", f"{now + 200}")
+    looked: list[object] = []
+    rig.conntrack.find_strays = looked.append  # type: ignore[assignment, method-assign]
+    rig.applier.converge({A: entry(later)}, OUTERMOST, touched=[A])
+    rig.applier.clear_away()
+    assert looked == []
+
+
+@isolated
 def test_a_new_run_changes_only_what_differs() -> None:
     nft(QUBES)
     wanted = {A: entry(""), B: entry("ports=80")}

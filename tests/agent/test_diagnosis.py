@@ -113,6 +113,19 @@ def test_sockets_behind_a_door_are_told_with_their_addresses() -> None:
 
 
 @isolated
+def test_doors_of_a_hop_are_looked_at_like_those_of_a_target() -> None:
+    serve = entry("in=serve ports=8443 src=10.137.0.20/32")
+    answer = entry("in=answer proto=udp ports=1900 src=10.137.0.1/32")
+    assert look(a=serve, b=answer).blocks == {A: [], B: []}
+    with socket.create_server(("", 8443)):
+        seen = look(OTHERS, a=serve, b=answer)
+    assert seen.held == {A: Traffic(), B: Traffic(), C: None}
+    assert [str(each.address) for each in seen.listeners[A]] == ["0.0.0.0"]
+    assert {one.where for one in seen.blocks[A]} == {"inet other in"}
+    assert {one.where for one in seen.blocks[B]} == {"inet other in"}
+
+
+@isolated
 def test_what_cannot_be_listed_is_told_and_so_is_the_rest() -> None:
     fault = ApplyError("nft list chains: no memory")
     with patch.object(diagnosis, "ForeignRules", side_effect=fault):

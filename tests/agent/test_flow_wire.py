@@ -10,6 +10,7 @@ from qubesforward.agent.flow_wire import (
     TrackedFlow,
     decode_flow,
     encode_flow_deletion,
+    find_ports,
 )
 from qubesforward.errors import MalformedMessage
 from qubesforward.nft.netlink_wire import encode_attribute, encode_nested
@@ -43,6 +44,14 @@ def test_a_connection_is_read_with_both_its_sides() -> None:
     assert (flow.family, flow.mark) == (4, 0xB000000A)
     assert flow.original == Side(LAN, HOP, 6, 40000, 443)
     assert flow.reply == Side(TARGET, LAN, 6, 8443, 40000)
+
+
+def test_the_ports_of_an_answer_are_found_without_reading_it() -> None:
+    assert find_ports(PAYLOAD) == {40000, 443, 8443}
+    # Line breaks are bytes like others.
+    newlines = b"\x02\0\0\0" + encode_nested(1, encode_side(LAN, HOP, 2570, 10))
+    assert find_ports(newlines) == {2570, 10}
+    assert find_ports(b"") == set()
 
 
 def test_a_deletion_names_the_connection_and_its_id() -> None:

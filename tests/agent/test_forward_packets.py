@@ -200,7 +200,7 @@ def test_an_unchanged_forward_survives_a_kill_and_a_restart(world: World) -> Non
     world.hop_agent.start()
     world.hop_agent.order({B: forward("ports=80-80 toports=8443-8443")})
     assert world.dial("flow") == "flows"
-    assert int(report(world)[A].split()[0]) > 10
+    assert int(world.hop_agent.report()[A].split()[0]) > 10
     world.hop_agent.order({A: None, B: None})
 
 
@@ -216,23 +216,14 @@ def test_what_was_closed_while_the_agent_was_dead_is_closed_at_its_start(
     assert world.dial("flow") == "TimeoutError"
 
 
-def report(world: World, agent: str = "hop_agent") -> dict[str, str]:
-    where = getattr(world, agent)
-    token = str(time.monotonic_ns())
-    where.write("/qubes-forward-ask", token)
-    assert wait_until(lambda: where.read("/qubes-forward-reported") == token)
-    lines = where.read("/qubes-forward-report/").splitlines()
-    return {line.split()[0]: line.partition(" ")[2] for line in lines}
-
-
 def test_the_report_counts_each_forward_for_itself(world: World) -> None:
     world.hop_agent.order(
         {A: forward("proto=udp"), B: forward("proto=udp ports=80-80")}
     )
-    assert report(world) == {A: "0 0", B: "0 0"}
+    assert world.hop_agent.report() == {A: "0 0", B: "0 0"}
     assert world.dial("udp", HOP, 5000) == LAN
-    packets, size = report(world)[A].split()
-    assert (packets, report(world)[B]) == ("2", "0 0")
+    packets, size = world.hop_agent.report()[A].split()
+    assert (packets, world.hop_agent.report()[B]) == ("2", "0 0")
     assert int(size) > 40
     world.hop_agent.order({A: None, B: None})
 
@@ -242,9 +233,9 @@ def test_the_target_reports_what_came_in_and_whether_anyone_listens(
 ) -> None:
     world.target_agent.order({B: "in=self proto=udp ports=9-9 src=0.0.0.0/0"})
     world.hop_agent.order({A: forward("proto=udp")})
-    before = report(world, "target_agent")[T].split()
+    before = world.target_agent.report()[T].split()
     assert world.dial("udp", HOP, 5000) == LAN
-    after = report(world, "target_agent")
+    after = world.target_agent.report()
     assert int(after[T].split()[0]) >= int(before[0]) + 2
     assert after[T].endswith("listening")
     assert after[B] == "0 0 silent"

@@ -54,3 +54,16 @@ def test_each_entry_gets_a_line_with_what_passed_by_it() -> None:
     ]
     lines = list(compose_report(entries, counted, frozenset({("tcp", 4, 8443)})))
     assert lines == [f"{A} 3 180", f"{B} 1 60 listening", f"{C} 0 0 silent"]
+
+
+def test_doors_of_a_hop_have_lines_too() -> None:
+    entries = {
+        A: entry("in=serve proto=udp ports=5351 src=10.137.0.5/32"),
+        B: entry("in=serve ports=49000 src=fd09::5/128"),
+        C: entry("in=answer proto=udp ports=1900 src=10.137.0.1/32"),
+    }
+    key = b"\x11\0\0\0\x14\xe7\0\0\x0a\x89\0\x05"
+    counted = [Element("serve4", key, counter=Counter(2, 80))]
+    lines = list(compose_report(entries, counted, frozenset({("udp", 4, 5351)})))
+    # Answers are for whoever asked: no port is waited at.
+    assert lines == [f"{A} 2 80 listening", f"{B} 0 0 silent", f"{C} 0 0"]

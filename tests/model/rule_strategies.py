@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from qubesforward.model.dsthost import parse_dsthost
-from qubesforward.model.entry import Entrance, Entry
+from qubesforward.model.entry import SSDP_PORT, Entrance, Entry
 from qubesforward.model.hosts import Network, parse_network
 from qubesforward.model.ports import PortRange
 from qubesforward.model.rule import (
@@ -37,6 +37,9 @@ comments = st.text(_LETTERS + ":;,./-_[] ", max_size=60)
 moments = st.integers(0, 253402300799)
 names = st.text(string.ascii_lowercase + string.digits + "-._", min_size=1, max_size=40)
 addresses = st.ip_addresses()
+qube_addresses = addresses.filter(
+    lambda one: not (one.version == 6 and one.is_link_local)
+).map(lambda one: parse_network(f"{one}/{one.max_prefixlen}"))
 
 
 @st.composite
@@ -114,18 +117,28 @@ def outbound_rules(draw: st.DrawFn) -> OutboundRule:
 @st.composite
 def entries(draw: st.DrawFn) -> Entry:
     entrance = draw(st.sampled_from(Entrance))
-    src = draw(networks())
-    outer = draw(ports())
-    is_self = entrance is Entrance.SELF
+    is_single = entrance in (Entrance.SERVE, Entrance.ANSWER)
+    is_door = is_single or entrance is Entrance.SELF
+    can_map = entrance in (Entrance.EXTERNAL, Entrance.UPLINK)
+    mapped = draw(st.booleans()) if can_map else False
+    src, outer = draw(networks()), draw(ports())
+    proto = draw(st.sampled_from(FORWARD_PROTOS))
+    if is_single:
+        src = draw(qube_addresses)
+    if mapped or is_single:
+        outer = PortRange(outer.first, outer.first)
+    if entrance is Entrance.ANSWER:
+        proto, outer = Proto.UDP, PortRange(SSDP_PORT, SSDP_PORT)
     return Entry(
         entrance,
-        draw(st.sampled_from(FORWARD_PROTOS)),
+        proto,
         outer,
         src,
-        to=None if is_self else draw(st.ip_addresses(v=src.version)),
-        toports=None if is_self else draw(inner_ports(outer)),
+        to=None if is_door else draw(st.ip_addresses(v=src.version)),
+        toports=None if is_door else draw(inner_ports(outer)),
         until=draw(st.none() | moments),
-        bypass=draw(st.booleans()),
+        bypass=False if is_single else draw(st.booleans()),
+        mapped=mapped,
     )
 
 

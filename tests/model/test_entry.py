@@ -57,6 +57,7 @@ def test_content_is_what_stays_when_the_end_moves(entry: Entry, until: int) -> N
         entry.toports,
         until,
         entry.bypass,
+        entry.mapped,
     )
     assert other.content == entry.content
     assert other.content.until is None
@@ -88,11 +89,44 @@ def test_any_text_is_an_entry_or_invalid(text: str) -> None:
         ("until=1790000000", "bypass=no", "bypass='no': only yes can be given"),
         ("in=uplink", "in=self", "in=self: takes neither to nor toports"),
         ("until=", f"until={'0' * LONGEST_ENTRY}", "too long"),
+        ("in=uplink", "in=serve", "in=serve: takes neither to nor toports"),
+        ("until=1790000000", "mapped=no", "mapped='no': only yes can be given"),
     ],
 )
 def test_error_says_what_is_wrong(old: str, new: str, message: str) -> None:
     with pytest.raises(InvalidRule) as caught:
         parse_entry(EXAMPLE.replace(old, new))
+    assert message in str(caught.value)
+
+
+SERVE = "in=serve proto=udp ports=5351-5351 src=10.137.0.20/32"
+ANSWER = "in=answer proto=udp ports=1900-1900 src=10.137.0.6/32"
+MAPPED = EXAMPLE + " mapped=yes"
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "message"),
+    [
+        (SERVE, "5351-5351", "5350-5351", "in=serve takes a single port"),
+        (SERVE, "20/32", "0/24", "in=serve takes the address of one qube"),
+        (SERVE, "10.137.0.20/32", "fd09::/64", "takes the address of one qube"),
+        (SERVE, "10.137.0.20/32", "fe80::5/128", "not an address that a qube is given"),
+        (SERVE, "src", "bypass=yes src", "in=serve: does not take bypass"),
+        (SERVE, "src", "mapped=yes src", "mapped=yes: not with in=serve"),
+        (ANSWER, "1900-1900", "1900-1901", "in=answer takes a single port"),
+        (ANSWER, "1900-1900", "1901-1901", "takes proto=udp ports=1900 only"),
+        (ANSWER, "udp", "tcp", "takes proto=udp ports=1900 only"),
+        (MAPPED, "in=uplink", "in=local", "mapped=yes: not with in=local"),
+        (MAPPED, "443-443", "443-444", "mapped=yes: takes one port"),
+        (MAPPED, " toports=8443-8443", "", "mapped=yes: takes one port"),
+    ],
+)
+def test_error_of_what_serves_or_is_mapped(
+    text: str, old: str, new: str, message: str
+) -> None:
+    assert format_entry(parse_entry(text)) == text
+    with pytest.raises(InvalidRule) as caught:
+        parse_entry(text.replace(old, new))
     assert message in str(caught.value)
 
 

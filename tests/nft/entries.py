@@ -9,7 +9,7 @@ def entry(text: str) -> Entry:
     words = dict(word.split("=") for word in text.split())
     defaults = {"in": "external", "proto": "tcp", "ports": "443", "src": "0.0.0.0/0"}
     words = defaults | words
-    if words["in"] != "self":
+    if words["in"] not in ("self", "serve", "answer"):
         to = "fd00::5" if ":" in words["src"] else "10.137.0.5"
         words = {"to": to, "toports": words["ports"]} | words
     return parse_entry(" ".join(f"{name}={value}" for name, value in words.items()))

@@ -35,7 +35,15 @@ def sets_of(text: str) -> list[str]:
         ("ports=1-3 toports=2-4", ["external4_wide", "live", *["each4"] * 3]),
         ("in=self", ["self4"]),
         ("in=self src=fd00::/8", ["self6_wide"]),
+        ("in=serve src=10.137.0.5/32", ["serve4"]),
+        ("in=serve src=fd09::5/128", ["serve6"]),
+        ("in=answer src=10.137.0.1/32 proto=udp ports=1900", ["answer4"]),
         ("in=uplink bypass=yes", ["uplink4", "live", "keep4", "detour"]),
+        ("mapped=yes", ["external4", "live", "keep4", "out4", "held"]),
+        (
+            "in=uplink mapped=yes src=fd09::/64 toports=80",
+            ["uplink6_wide", "live", "fixed6", "out6", "held"],
+        ),
     ],
 )
 def test_each_kind_of_entry_has_its_elements(text: str, expected: list[str]) -> None:
@@ -54,6 +62,21 @@ def test_a_wide_door_holds_the_ends_of_ports_and_sources() -> None:
     door = door_element(ID, entry("ports=80-90 src=192.168.1.0/24"))
     assert door.key == b"\x06\0\0\0\0\x50\0\0\xc0\xa8\x01\0"
     assert door.end == b"\x06\0\0\0\0\x5a\0\0\xc0\xa8\x01\xff"
+
+
+def test_a_serving_door_holds_protocol_port_and_one_address() -> None:
+    door = door_element(ID, entry("in=serve proto=udp ports=5351 src=10.137.0.5/32"))
+    assert door.key == b"\x11\0\0\0\x14\xe7\0\0\x0a\x89\0\x05"
+    assert door.end == door.data == b""
+
+
+def test_the_way_out_leads_from_the_inner_socket_to_the_outer_port() -> None:
+    text = "mapped=yes proto=udp ports=6000 toports=5000 until=1790000060"
+    out, held = entry_elements(ID, entry(text))[-2:]
+    assert out.key == b"\x11\0\0\0\x0a\x89\0\x05\x13\x88\0\0"
+    assert out.data == b"\x17\x70"
+    assert held.key == b"\x02\0\0\0\x11\0\0\0\x17\x70\0\0"
+    assert out.until == held.until == NOW + 60
 
 
 def test_offset_ranges_pair_each_outer_port_with_its_inner_one() -> None:

@@ -24,6 +24,9 @@ def obstacle(first: str, second: str) -> str | None:
         ("", "src=::/0"),
         ("ports=1-442", "ports=443-500"),
         ("src=10.0.0.0/8", "src=192.168.0.0/16"),
+        ("in=serve src=10.137.0.5/32", "in=serve src=10.137.0.6/32"),
+        ("in=serve src=10.137.0.5/32", "in=local"),
+        ("in=serve src=10.137.0.5/32", "in=self"),
     ],
 )
 def test_what_no_packet_can_match_both_of_stands_together(
@@ -56,10 +59,37 @@ def test_ids_that_differ_only_in_the_first_digit_cannot_stand_together() -> None
     assert reason == "2abcdef0: too much like the ID 1abcdef0"
 
 
-def test_an_id_that_would_be_the_mark_of_targets_is_refused() -> None:
-    reason = Occupied().find_obstacle("30000000", entry(""))
-    assert reason is not None
-    assert "zero" in reason
+@pytest.mark.parametrize("entry_id", ["30000000", "3fffffff", "3ffffffe"])
+def test_an_id_that_would_be_the_mark_of_doors_is_refused(entry_id: str) -> None:
+    reason = Occupied().find_obstacle(entry_id, entry(""))
+    assert reason == f"{entry_id}: an ID must not end in these digits"
+
+
+ALREADY = "mapped=yes: what is sent is mapped by 00000001 already"
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        ("ports=6001 toports=5000", ALREADY),
+        ("ports=6000 toports=5001 src=10.0.0.0/8", ALREADY),
+        ("ports=6001 toports=5001", None),
+        ("ports=6001 toports=5000 to=10.137.0.6", None),
+        ("ports=6000 toports=5000 proto=udp", None),
+        ("ports=6000 toports=5000 src=::/0", None),
+    ],
+)
+def test_what_is_sent_can_be_mapped_once_only(second: str, reason: str | None) -> None:
+    occupied = Occupied()
+    first = entry("mapped=yes ports=6000 toports=5000 src=192.168.0.0/16")
+    occupied.take("00000001", first)
+    new = entry(f"mapped=yes {second}")
+    assert occupied.find_obstacle("00000002", new) == reason
+    assert occupied.find_obstacle("00000001", new) is None
+    unmapped = entry("ports=6001 toports=5000")
+    assert occupied.find_obstacle("00000002", unmapped) is None
+    occupied.release("00000001", first)
+    assert occupied.find_obstacle("00000002", new) is None
 
 
 def test_what_is_released_is_free_again() -> None:

@@ -24,6 +24,9 @@ VPN = Surroundings(True, {4: "tun0"}, CHAINS)
         ("in=self", VPN),
         ("in=uplink src=::/0", VPN),
         ("in=uplink bypass=yes", VPN),
+        ("in=uplink bypass=yes mapped=yes", VPN),
+        ("in=serve src=10.137.0.5/32", OUTERMOST),
+        ("in=serve src=10.137.0.5/32", VPN),
     ],
 )
 def test_a_qube_takes_what_fits_its_place(text: str, here: Surroundings) -> None:
@@ -40,7 +43,13 @@ def test_a_qube_takes_what_fits_its_place(text: str, here: Surroundings) -> None
         ),
         ("in=uplink", OUTERMOST, "in=uplink: this qube has no uplink"),
         ("in=self", OUTERMOST, "in=self: this qube has no uplink"),
+        (
+            "in=answer src=10.137.0.1/32 proto=udp ports=1900",
+            OUTERMOST,
+            "in=answer: this qube has no uplink",
+        ),
         ("in=uplink", VPN, "would bypass tunnel tun0"),
+        ("in=uplink mapped=yes", VPN, "would bypass tunnel tun0"),
         (
             "in=external",
             Surroundings(False, {4: "wg0"}, CHAINS),
@@ -55,6 +64,11 @@ def test_a_qube_takes_what_fits_its_place(text: str, here: Surroundings) -> None
             "in=self src=::/0",
             Surroundings(True, {}, CHAINS - {(6, "custom-input")}),
             "no custom-input chain in table ip6 qubes",
+        ),
+        (
+            "in=serve src=10.137.0.5/32",
+            Surroundings(False, {}, CHAINS - {(4, "custom-input")}),
+            "no custom-input chain in table ip qubes",
         ),
     ],
 )

@@ -118,6 +118,18 @@ def test_a_target_did_not_translate_what_it_lets_in() -> None:
     assert judge_equal(DOOR, ct("mark"), 0xB0000000) is True
 
 
+def test_a_hop_lets_in_from_below_and_answers_come_to_any_port() -> None:
+    serve = packet_of(ID, entry("in=serve ports=443 src=10.137.0.20/32"), INPUT)
+    assert judge_equal(serve, meta("iifgroup"), 2) is True
+    assert judge_equal(serve, meta("iifname"), "vif*") is True
+    assert judge_equal(serve, ct("mark"), {"set": [0xB0000000, 0xBFFFFFFF]}) is True
+    assert judge_equal(serve, DPORT, 443) is True
+    text = "in=answer proto=udp ports=1900 src=10.137.0.1/32"
+    told = packet_of(ID, entry(text), INPUT)
+    assert judge_equal(told, meta("iifgroup"), 1) is True
+    assert judge_equal(told, payload("udp", "dport"), 1900) is None
+
+
 def test_before_routing_the_outer_port_counts_and_the_target_is_not_known() -> None:
     before = packet_of(
         ID, entry("in=uplink ports=443 to=10.137.0.20 toports=8443"), PREROUTING

@@ -24,20 +24,20 @@ from qubesforward.agent.flow_wire import (
     decode_flow,
     encode_flow_deletion,
     encode_flow_request,
-    encode_outer_request,
-    encode_sender_request,
+    encode_protocol_request,
+    find_ports,
 )
 from qubesforward.agent.netlink import NETLINK_NETFILTER, NetlinkSocket
 from qubesforward.model.entry import Entry
 from qubesforward.model.rule import Proto
 from qubesforward.nft.elements_wire import Element
-from qubesforward.nft.layout import SELF, SERVED, TAG, TAG_MASK
+from qubesforward.nft.layout import DOOR_MARKS, TAG, TAG_MASK
 
 SEVERED_FOR = 600
 """Seconds; see the layout."""
 
 _FEW = 4
-"""Marks, or senders, up to which it is worth to ask the kernel for one by one."""
+"""Marks up to which it is worth to ask the kernel for one after the other."""
 
 _UDP = 17
 
@@ -75,7 +75,7 @@ class Conntrack:
             flow
             for mark, mask in filters
             for flow in self._list(mark, mask)
-            if flow.mark not in (SELF, SERVED) and not is_live(flow.mark)
+            if flow.mark not in DOOR_MARKS and not is_live(flow.mark)
         ]
 
     def find_strays(self, mapped: Iterable[Entry]) -> list[TrackedFlow]:
@@ -94,6 +94,7 @@ class Conntrack:
         return [
             flow
             for family, ports in outer.items()
+            if ports
             for flow in self._list_near(family, ports)
             if _is_astray(flow, ports)
         ]
@@ -105,17 +106,15 @@ class Conntrack:
     def _list_near(
         self, family: int, ports: Mapping[_Sender, int]
     ) -> Iterator[TrackedFlow]:
-        if len(ports) > _FEW:
-            yield from self._ask(encode_outer_request(family, _UDP))
-            return
-        for sender, outer in ports.items():
-            yield from self._ask(encode_sender_request(family, _UDP, *sender))
-            yield from self._ask(encode_outer_request(family, _UDP, outer))
+        # The kernel takes as long to look for one port as for all of them.
+        near = {port for _address, port in ports} | set(ports.values())
+        request = encode_protocol_request(family, _UDP)
+        for answer in self._socket.dump(GET_FLOWS, request, "connections"):
+            if not near.isdisjoint(find_ports(answer)):
+                yield decode_flow(answer)
 
     def _list(self, mark: int, mask: int) -> Iterator[TrackedFlow]:
-        yield from self._ask(encode_flow_request(0, mark, mask))
-
-    def _ask(self, request: bytes) -> Iterator[TrackedFlow]:
+        request = encode_flow_request(0, mark, mask)
         for answer in self._socket.dump(GET_FLOWS, request, "connections"):
             yield decode_flow(answer)
 

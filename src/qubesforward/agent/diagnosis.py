@@ -9,7 +9,7 @@ from qubesforward.agent.foreign import ForeignRules
 from qubesforward.agent.kernel import Kernel
 from qubesforward.agent.sockets import read_waiting
 from qubesforward.errors import ForwardError
-from qubesforward.model.entry import Entry
+from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.observation import Block, Listener, Observation, Traffic
 from qubesforward.nft.elements_wire import Element
 from qubesforward.nft.forwards import door_element, encode_mark, mark_of
@@ -32,7 +32,11 @@ def observe(
 ) -> Observation:
     """Look at the entries that are named; those not applied are told as missing."""
     entries = {one: accepted[one] for one in ids if one in accepted}
-    doors = {i: e for i, e in entries.items() if e.is_door}
+    doors = {
+        i: e
+        for i, e in entries.items()
+        if e.is_door and e.entrance is not Entrance.ANSWER
+    }
     held: dict[str, Traffic | None] = dict.fromkeys(ids)
     blocks: dict[str, list[Block]] = {}
     problem = ""

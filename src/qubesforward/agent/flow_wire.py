@@ -6,6 +6,7 @@ Layouts: linux/netfilter/nfnetlink_conntrack.h.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ _FILTER = 25
 # nf_internals.h): from Linux 5.8 on. An older one gives more than is asked for.
 _FILTER_ORIG = 1
 _FILTER_REPLY = 2
-_BY_SRC, _BY_PROTO, _BY_SRC_PORT, _BY_DST_PORT = 1 << 0, 1 << 3, 1 << 4, 1 << 5
+_BY_PROTO = 1 << 3
 # CTA_TUPLE_*, CTA_IP_*, CTA_PROTO_*
 _TUPLE_IP = 1
 _TUPLE_PROTO = 2
@@ -84,43 +85,41 @@ def encode_flow_request(family: int, mark: int, mask: int) -> bytes:
     )
 
 
-def encode_sender_request(family: int, proto: int, address: bytes, port: int) -> bytes:
-    """Encode a request for connections in IP version 4 or 6 that this socket began."""
-    ip = encode_attribute(_IP_SRC[_NFPROTO[family]], address)
-    ports = encode_attribute(_PROTO_SRC_PORT, port.to_bytes(2, "big"))
-    known = _BY_SRC | _BY_PROTO | _BY_SRC_PORT
-    return _encode_side_request(family, _TUPLE_ORIG, ip, proto, ports, known)
-
-
-def encode_outer_request(family: int, proto: int, port: int | None = None) -> bytes:
-    """Encode a request for connections that are answered to this port, or to any."""
-    if port is None:
-        return _encode_side_request(family, _TUPLE_REPLY, b"", proto, b"", _BY_PROTO)
-    ports = encode_attribute(_PROTO_DST_PORT, port.to_bytes(2, "big"))
-    known = _BY_PROTO | _BY_DST_PORT
-    return _encode_side_request(family, _TUPLE_REPLY, b"", proto, ports, known)
-
-
-def _encode_side_request(
-    family: int, side: int, ip: bytes, proto: int, ports: bytes, known: int
-) -> bytes:
-    flags = {_TUPLE_ORIG: _FILTER_ORIG, _TUPLE_REPLY: _FILTER_REPLY}
-    number = encode_attribute(_PROTO_NUM, bytes([proto]))
+def encode_protocol_request(family: int, proto: int) -> bytes:
+    """Encode a request for the connections of a protocol in IP version 4 or 6."""
+    known = struct.pack("=I", _BY_PROTO)
     return encode_nfnetlink(
         _NFPROTO[family],
         encode_nested(
-            side,
-            encode_nested(_TUPLE_IP, ip),
-            encode_nested(_TUPLE_PROTO, number, ports),
+            _TUPLE_ORIG,
+            encode_nested(_TUPLE_IP),
+            encode_nested(
+                _TUPLE_PROTO, encode_attribute(_PROTO_NUM, proto.to_bytes(1, "big"))
+            ),
         ),
         encode_nested(
             _FILTER,
-            *(
-                encode_attribute(kind, struct.pack("=I", known if one == side else 0))
-                for one, kind in flags.items()
-            ),
+            encode_attribute(_FILTER_ORIG, known),
+            encode_attribute(_FILTER_REPLY, bytes(len(known))),
         ),
     )
+
+
+_PORTS = re.compile(
+    b"|".join(
+        re.escape(struct.pack("=HH", 6, kind)) + b"(?:..)"
+        for kind in (_PROTO_SRC_PORT, _PROTO_DST_PORT)
+    ),
+    re.DOTALL,
+)
+
+
+def find_ports(payload: bytes) -> set[int]:
+    """Return all ports that a part of an answer may be about, without reading it.
+
+    Quick, for where few of many connections matter; there may be some too many.
+    """
+    return {int.from_bytes(found[-2:], "big") for found in _PORTS.findall(payload)}
 
 
 def encode_flow_deletion(flow: TrackedFlow) -> bytes:

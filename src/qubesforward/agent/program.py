@@ -50,7 +50,11 @@ _SETTLE = 0.05
 """Seconds for which changes of interfaces and foreign changes are gathered."""
 
 _CLEARING = 0.01
-"""Seconds after which connections of closed forwards are cleared away."""
+"""Seconds after which connections that changes made wrong are cleared away."""
+
+_RESPITE = 10
+"""How many times as long as that took, at least, it is not done again: it keeps the
+next changes waiting, of which a gateway may have hundreds a second."""
 
 _AFTER_END = 0.1
 """Seconds after an entry's end by which the kernel has surely noticed it too."""
@@ -99,6 +103,7 @@ class Agent:
         self._outbound: OutboundTask | None = None
         self._todo = _Todo.NOTHING
         self._wake = asyncio.Event()
+        self._may_clear = 0.0
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._trim_memory = ctypes.CDLL(None).malloc_trim
 
@@ -282,7 +287,8 @@ class Agent:
         if self._applier.is_upset:
             self._flag_later("upset", _SETTLE, _Todo.CONVERGE)
         if self._applier.has_leftovers:
-            self._later("clearing", _CLEARING, self._applier.clear_away)
+            pause = self._may_clear - time.monotonic()
+            self._later("clearing", max(_CLEARING, pause), self._clear_away)
         end = self._applier.selection.find_next_end()
         timer = self._timers.pop("end", None)
         if timer is not None:
@@ -290,6 +296,12 @@ class Agent:
         if end is not None:
             left = max(0.0, end - time.time()) + _AFTER_END
             self._flag_later("end", min(left, _LONGEST_SLEEP), _Todo.CONVERGE)
+
+    def _clear_away(self) -> None:
+        started = time.monotonic()
+        self._applier.clear_away()
+        ended = time.monotonic()
+        self._may_clear = ended + _RESPITE * (ended - started)
 
     async def _report(self, answers: Answers) -> None:
         untrusted_token = await answers.read_token()

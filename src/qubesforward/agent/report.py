@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from qubesforward.agent.sockets import Waiting, read_waiting
-from qubesforward.model.entry import Entry
+from qubesforward.model.entry import Entrance, Entry
 from qubesforward.nft.elements_wire import Counter, Element
 from qubesforward.nft.forwards import (
     Place,
@@ -39,7 +39,9 @@ def compose_report(
         word = ""
         if entry.is_door:
             counter = by_door.get(place(door_element(entry_id, entry)))
-            word = " listening" if is_listening(entry, listening) else " silent"
+            # What answers are for has no port of its own.
+            if entry.entrance is not Entrance.ANSWER:
+                word = " listening" if is_listening(entry, listening) else " silent"
         else:
             counter = by_mark.get(mark_of(entry_id))
         packets, size = counter or _NOTHING

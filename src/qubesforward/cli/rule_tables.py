@@ -75,6 +75,7 @@ _ENTRANCES: Mapping[str, str] = {
     Entrance.LOCAL: "its qubes",
     Entrance.SELF: "netvm",
     Entrance.SERVE: "one qube",
+    Entrance.ANSWER: "netvm",
 }
 _HOP_COLOURS = {HopState.OK: GREEN, HopState.HALTED: YELLOW, HopState.SILENT: RED}
 

@@ -24,6 +24,9 @@ from qubesforward.model.values import parse_choice, parse_moment, parse_yes
 LONGEST_ENTRY = 3072
 """Bytes that a QubesDB value can hold (Qubes' QUBESDB_MAX_DATA)."""
 
+SSDP_PORT = 1900
+"""UPnP Device Architecture 1.1, 1.3.2: where a group is asked, and answers from."""
+
 
 class Entrance(StrEnum):
     """By which interfaces packets may come in to be forwarded by an entry."""
@@ -38,6 +41,8 @@ class Entrance(StrEnum):
     """The target: opens its own input, on its uplink."""
     SERVE = "serve"
     """A hop: opens its own input to one qube below, on that one's vif."""
+    ANSWER = "answer"
+    """The target: hears one host's answers to what it asked a group (SSDP)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +74,8 @@ class Entry:
         if self.is_door:
             if self.to is not None or self.toports is not None:
                 raise InvalidRule(f"in={self.entrance}: takes neither to nor toports")
-            if self.entrance is Entrance.SERVE:
-                self._check_served()
+            if self.entrance is not Entrance.SELF:
+                self._check_single()
             return
         if self.to is None or self.toports is None:
             raise InvalidRule(f"in={self.entrance}: needs to and toports")
@@ -86,21 +91,26 @@ class Entry:
         if len(self.ports) != 1 or self.toports is None or len(self.toports) != 1:
             raise InvalidRule("mapped=yes: takes one port, and one port to go to")
 
-    def _check_served(self) -> None:
+    def _check_single(self) -> None:
+        kind = f"in={self.entrance}"
         if self.bypass:
-            raise InvalidRule("in=serve: does not take bypass")
+            raise InvalidRule(f"{kind}: does not take bypass")
         if len(self.ports) != 1:
-            raise InvalidRule(f"ports={self.ports}: in=serve takes a single port")
+            raise InvalidRule(f"ports={self.ports}: {kind} takes a single port")
         if self.src.prefixlen != self.src.max_prefixlen:
-            raise InvalidRule(f"src={self.src}: in=serve takes the address of one qube")
+            raise InvalidRule(f"src={self.src}: {kind} takes the address of one qube")
         # Every qube may give itself any address of a link's own.
         if self.src.version == 6 and self.src.is_link_local:
             raise InvalidRule(f"src={self.src}: not an address that a qube is given")
+        if self.entrance is Entrance.ANSWER and (
+            self.proto is not Proto.UDP or self.ports.first != SSDP_PORT
+        ):
+            raise InvalidRule(f"{kind}: takes proto=udp ports={SSDP_PORT} only")
 
     @property
     def is_door(self) -> bool:
         """Whether packets end in the qube that has this entry, not behind it."""
-        return self.entrance in (Entrance.SELF, Entrance.SERVE)
+        return self.entrance in (Entrance.SELF, Entrance.SERVE, Entrance.ANSWER)
 
     @property
     def family(self) -> int:

@@ -27,7 +27,7 @@ _PORT_ALONE = struct.Struct(">H")
 """What is all that a key or data consists of is not padded."""
 _MARK = struct.Struct("=I")
 
-_KEPT_BY_KERNEL = frozenset({"severed4", "severed6"})
+_KEPT_BY_KERNEL = frozenset({"severed4", "severed6", "asked"})
 """Sets whose elements come from packets: never part of what is wanted."""
 
 _SLACK = 2.0
@@ -79,7 +79,7 @@ def door_element(entry_id: str, entry: Entry) -> Element:
     name = f"{entry.entrance}{entry.family}"
     proto = _PROTO[entry.proto]
     first = _DOOR.pack(proto, entry.ports.first)
-    if entry.entrance is Entrance.SERVE:
+    if entry.entrance in (Entrance.SERVE, Entrance.ANSWER):
         key = first + entry.src.network_address.packed
         return Element(name, key, b"", data, entry.until)
     if len(entry.ports) == 1 and entry.src.prefixlen == 0:

@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from zlib import crc32
 
+from qubesforward.model.entry import SSDP_PORT
+
 TABLE = "qubes-forward"
 """Name of our table, family inet."""
 
@@ -28,10 +30,16 @@ TAG_MASK = 0xF0000000
 """The top four bits of a connection mark say that it is ours; the rest is the ID's."""
 
 SELF = TAG
-"""The mark of connections that a target lets in: no entry has the number zero."""
+"""The mark of connections that a target lets in."""
 
-SERVED = TAG | ~TAG_MASK & 0xFFFFFFFF
-"""The mark of connections of qubes below with a hop itself: nor has any this one."""
+SERVED = TAG | 0x0FFFFFFF
+"""The mark of connections of qubes below with a hop itself."""
+
+TOLD = TAG | 0x0FFFFFFE
+"""The mark of answers to what a target asked a group."""
+
+DOOR_MARKS = frozenset((SELF, SERVED, TOLD))
+"""The marks that belong to no single entry: no ID may end in these digits."""
 
 DETOUR = 0x08000000
 """The bit of a packet mark that sends answers past a tunnel (see `bypass`)."""
@@ -67,7 +75,6 @@ class SetShape:
 
 
 _DOOR = "inet_proto . inet_service"
-_SOCKET = "inet_proto . {} . inet_service"
 
 
 def _shapes_of(family: int) -> dict[str, SetShape]:
@@ -84,7 +91,12 @@ def _shapes_of(family: int) -> dict[str, SetShape]:
             f"{_DOOR} . {address}", "", "interval,timeout", counter=True
         ),
         f"serve{family}": SetShape(f"{_DOOR} . {address}", "", "timeout", counter=True),
-        f"out{family}": SetShape(_SOCKET.format(address), "inet_service", "timeout"),
+        f"answer{family}": SetShape(
+            f"{_DOOR} . {address}", "", "timeout", counter=True
+        ),
+        f"out{family}": SetShape(
+            f"inet_proto . {address} . inet_service", "inet_service", "timeout"
+        ),
         # A forward that keeps its ports, or takes them all to one, is one element
         # however long its range; only ranges that move need one for each port.
         f"keep{family}": SetShape("mark", address),
@@ -105,19 +117,29 @@ SHAPES: Mapping[str, SetShape] = {
     "held": SetShape("nf_proto . inet_proto . inet_service", flags="timeout"),
     "outermost": SetShape("nf_proto"),
     "astray": SetShape("nf_proto"),
+    "asked": SetShape("inet_service", flags="dynamic,timeout"),
 }
 """Every set of the table by name.
 
 `live`: the marks of open forwards. `outermost`: both families while the hop has no
 uplink. `severed`: target, its port, client, its port of connections that were cut.
 `out`: the outer port with which leaves what a mapped inner socket sends; `held`: all
-those outer ports.
+those outer ports. `asked`: ports of this qube from which a group was asked.
 `detour`: marks whose answers go past a tunnel; `astray`: families in which the
 target's own answers do.
 """
 
 _SEVERED_FOR = "10m"
 """Longer than any pause between retransmissions (TCP_RTO_MAX is two minutes)."""
+
+_SSDP_GROUPS = (
+    f"udp dport {SSDP_PORT} ip daddr 239.255.255.250",
+    f"udp dport {SSDP_PORT} ip6 daddr {{ ff02::c, ff05::c }}",
+)
+"""UPnP Device Architecture 1.1, 1.3.2 and A.3."""
+
+_ASKED_FOR = "10s"
+"""Who is asked has up to five seconds to answer (its 1.3.2), and may be late."""
 
 
 def _each_family(template: str) -> list[str]:
@@ -162,8 +184,8 @@ def _doors(port: str, address: str, then: str) -> list[str]:
     ]
 
 
-def _served(port: str, address: str, then: str) -> list[str]:
-    return _each_family(f"meta l4proto . th {port} . IP {address} @serveN {then}")
+def _single(name: str, port: str, address: str, then: str) -> list[str]:
+    return _each_family(f"meta l4proto . th {port} . IP {address} @{name}N {then}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,25 +247,33 @@ CHAINS: Mapping[str, Chain] = {
         *_doors("dport", "saddr", "accept"),
         "drop",
     ),
-    "above": _chain("fib daddr type local goto doors"),
-    "serve": _chain(
-        *_served("dport", "saddr", f"ct mark set 0x{SERVED:08x} accept"),
+    # Answers come from who answers, not from the group that was asked: to conntrack
+    # they are connections of others, and no qube would ever find a gateway.
+    "answer": _chain(
+        *_single("answer", "sport", "saddr", f"ct mark set 0x{TOLD:08x} accept"),
     ),
-    # SSDP asks a group (UPnP Device Architecture 1.1, 1.3.2 and A.3). Nothing else
-    # that is sent to many is let in.
+    "above": _chain(
+        f"udp sport {SSDP_PORT} udp dport @asked jump answer",
+        "fib daddr type local goto doors",
+    ),
+    "hearing": _chain(*_single("answer", "sport", "saddr", "accept"), "drop"),
+    "serve": _chain(
+        *_single("serve", "dport", "saddr", f"ct mark set 0x{SERVED:08x} accept"),
+    ),
+    # Nothing else that is sent to many is let in.
     "below": _chain(
         "fib daddr type local goto serve",
-        "udp dport 1900 ip daddr 239.255.255.250 goto serve",
-        "udp dport 1900 ip6 daddr { ff02::c, ff05::c } goto serve",
+        *(f"{group} goto serve" for group in _SSDP_GROUPS),
     ),
     # Whoever is served no more is told what Qubes tells all others.
     "serving": _chain(
         "ct state related accept",
-        *_served("dport", "saddr", "accept"),
+        *_single("serve", "dport", "saddr", "accept"),
         "reject with icmpx admin-prohibited",
     ),
     "ours": _chain(
-        f"ct mark vmap {{ 0x{SELF:08x} : goto inside, 0x{SERVED:08x} : goto serving }}",
+        f"ct mark vmap {{ 0x{SELF:08x} : goto inside, 0x{SERVED:08x} : goto serving,"
+        f" 0x{TOLD:08x} : goto hearing }}",
         "drop",
     ),
     "input": _chain(
@@ -255,16 +285,23 @@ CHAINS: Mapping[str, Chain] = {
     # Answers are cut too: a target that moved to another hop would else go on
     # sending through one that never heard of the connection.
     "answers": _chain(*_doors("sport", "daddr", "accept"), "drop"),
-    "replies": _chain(*_served("sport", "daddr", "accept"), "drop"),
+    "replies": _chain(*_single("serve", "sport", "daddr", "accept"), "drop"),
     # An answer to a question that was sent to a group is a connection of its own,
     # and the other side could go on in it when its door is closed.
     "telling": _chain(
-        *_served("sport", "daddr", f"ct mark set 0x{SERVED:08x} accept"),
+        *_single("serve", "sport", "daddr", f"ct mark set 0x{SERVED:08x} accept"),
+    ),
+    "asking": _chain(
+        *(
+            f"{group} update @asked {{ udp sport timeout {_ASKED_FOR} }}"
+            for group in _SSDP_GROUPS
+        )
     ),
     "output": _chain(
         "meta l4proto { tcp, udp } ct mark vmap"
         f" {{ 0x{SELF:08x} : goto answers, 0x{SERVED:08x} : goto replies }}",
-        "ct state new oifgroup 2 meta l4proto { tcp, udp } goto telling",
+        "ct state new meta l4proto { tcp, udp }"
+        " oifgroup vmap { 1 : goto asking, 2 : goto telling }",
         hook="type filter hook output priority filter - 10; policy accept;",
     ),
     # Whoever else sends from an outer port is moved to another: what a far end sends
@@ -353,7 +390,7 @@ def render_table() -> str:
 
 _ACCEPT = {
     CUSTOM_FORWARD: f"{_IS_OURS} ct status dnat accept",
-    CUSTOM_INPUT: f"ct mark {{ 0x{SELF:08x}, 0x{SERVED:08x} }} accept",
+    CUSTOM_INPUT: f"ct mark {{ {', '.join(map(hex, sorted(DOOR_MARKS)))} }} accept",
 }
 # Neither asks for the state: a packet without a connection has no mark, so what
 # conntrack finds invalid goes on to Qubes' own rule, which drops it.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.hosts import networks_overlap
 from qubesforward.nft.forwards import mark_of
-from qubesforward.nft.layout import SELF, SERVED
+from qubesforward.nft.layout import DOOR_MARKS
 
 _Key = tuple[str, str, int]
 """Entrance, protocol, family."""
@@ -78,8 +78,8 @@ class Occupied:
     def find_obstacle(self, entry_id: str, entry: Entry) -> str | None:
         """Say why this entry cannot stand beside those taken, None if it can."""
         mark = mark_of(entry_id)
-        if mark in (SELF, SERVED):
-            return f"{entry_id}: the last seven digits of an ID must not be these"
+        if mark in DOOR_MARKS:
+            return f"{entry_id}: an ID must not end in these digits"
         owner = self._marks.get(mark)
         if owner is not None and owner != entry_id:
             return f"{entry_id}: too much like the ID {owner}"

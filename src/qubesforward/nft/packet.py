@@ -16,7 +16,7 @@ from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.hosts import Address, Network
 from qubesforward.model.rule import Proto
 from qubesforward.nft.forwards import mark_of
-from qubesforward.nft.layout import SELF, SERVED
+from qubesforward.nft.layout import SELF, SERVED, TOLD
 
 PREROUTING, FORWARD, INPUT = "prerouting", "forward", "input"
 
@@ -40,7 +40,12 @@ _NFPROTOS = {"ipv4": 2, "ipv6": 10}
 _ETHERTYPES = {"ip": 0x0800, "ip6": 0x86DD}
 _GROUPS = {"default": 0}
 
-_DOOR_MARKS = {Entrance.SELF: SELF, Entrance.SERVE: SERVED}
+_DOOR_MARKS = {
+    Entrance.SELF: SELF,
+    Entrance.SERVE: SERVED,
+    Entrance.ANSWER: TOLD,
+}
+_ANY_PORT = (1, 65535)
 _WORD_BITS = 32
 _DOWNSTREAM = "vif*"
 """How Qubes' rules name the interfaces of the qubes below."""
@@ -69,6 +74,9 @@ def packet_of(entry_id: str, entry: Entry, hook: str) -> Packet:
     ports, to = entry.ports, entry.to
     if hook == FORWARD and entry.toports is not None:
         ports = entry.toports
+    dport = ports.first, ports.last
+    if entry.entrance is Entrance.ANSWER:
+        dport = _ANY_PORT
     came_in = {
         Entrance.EXTERNAL: (0, 0),
         Entrance.LOCAL: (0, 2),
@@ -77,7 +85,7 @@ def packet_of(entry_id: str, entry: Entry, hook: str) -> Packet:
     known = Packet(
         entry.family,
         entry.proto,
-        (ports.first, ports.last),
+        dport,
         _range_of_network(entry.src),
         groups=(came_in, None),
     )

@@ -12,6 +12,8 @@ from qubesforward.nft.layout import CUSTOM_FORWARD, CUSTOM_INPUT, CUSTOM_TABLE
 LONGEST_REASON = 200
 """Characters of a reason that dom0 takes."""
 
+_AT_UPLINK = (Entrance.UPLINK, Entrance.SELF, Entrance.ANSWER)
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -36,7 +38,7 @@ def find_refusal(entry: Entry, here: Surroundings) -> str | None:
     """Say why this qube cannot have the entry, None if it can."""
     if entry.entrance is Entrance.EXTERNAL and here.has_uplink:
         return "in=external: this qube has an uplink, so it is not the outermost"
-    if entry.entrance in (Entrance.UPLINK, Entrance.SELF) and not here.has_uplink:
+    if entry.entrance in _AT_UPLINK and not here.has_uplink:
         return f"in={entry.entrance}: this qube has no uplink"
     if entry.entrance in (Entrance.UPLINK, Entrance.EXTERNAL) and not entry.bypass:
         tunnel = here.tunnels.get(entry.family)

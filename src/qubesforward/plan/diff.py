@@ -11,7 +11,7 @@ from qubesforward.model.entry import Entry
 ID_BITS = 0x0FFFFFFF
 """The part of an ID that a hop's kernel keeps in its marks; unique within a hop."""
 
-_RESERVED = frozenset((0, ID_BITS))
+_RESERVED = frozenset((0, ID_BITS - 1, ID_BITS))
 """Numbers that a kernel's marks have for what belongs to no single entry."""
 
 
