@@ -13,12 +13,15 @@ once causes one question, and one that asks again and again causes none.
 | held | stays, or → renewing | | | → none | → none |
 | renewing | stays | → held | → held | → none | → none |
 | denied | stays for a while, then as none | | | → none | |
+
+While a question is open it stays what it was when it was put: a wish for other sources
+does not slip into it, but is asked for when the answer has come. So a mapping is never
+open to others than those of whom somebody said yes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 
 from qubesforward.portmap.mapping import (
     Granted,
@@ -33,6 +36,7 @@ from qubesforward.portmap.mapping import (
     Via,
     Wish,
 )
+from qubesforward.portmap.record import Lease, Record, State
 
 QUOTA_RETRY = 30
 """Seconds that a client is told to wait: the errors that RFC 6887 (7.4) calls short
@@ -89,47 +93,6 @@ class Withdrawn:
 Event = Asked | Released | Settled | Withdrawn
 
 
-class State(StrEnum):
-    """Of one key; a key without a record is in none."""
-
-    ASKED = "asked"
-    HELD = "held"
-    RENEWING = "renewing"
-    DENIED = "denied"
-
-
-@dataclass
-class _Lease:
-    """What one holder wants, and until when it holds (0: not yet)."""
-
-    wish: Wish
-    end: float = 0.0
-
-
-@dataclass
-class Record:
-    """One key: what is held or asked. `end`: when the grant, or the denial, ends."""
-
-    state: State
-    leases: dict[Holder, _Lease] = field(default_factory=dict)
-    outer: int = 0
-    end: float = 0.0
-    settled: float = float("-inf")
-    reason: Reason = Reason.DENIED
-    sources: frozenset[Network] = field(default_factory=frozenset)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a mapping."""
-        return self.state in (State.HELD, State.RENEWING)
-
-    @property
-    def wanted_sources(self) -> frozenset[Network]:
-        """Who may connect if all holders get their will; empty for anyone."""
-        each = [lease.wish.sources for lease in self.leases.values()]
-        return frozenset().union(*each) if all(each) else frozenset()
-
-
 class Table:
     """All mappings of one client; `take_events` gives what others must do."""
 
@@ -137,6 +100,7 @@ class Table:
         self.limits = limits or Limits()
         self._records: dict[Key, Record] = {}
         self._outers: dict[tuple[Transport, int], Key] = {}
+        self._held_by: dict[tuple[Transport, Holder], dict[Key, None]] = {}
         self._events: list[Event] = []
         self._pending = 0
 
@@ -149,20 +113,21 @@ class Table:
         """Answer a wish as things are now."""
         record = self._records.get(wish.key)
         if record is not None and record.state is State.DENIED:
-            if now < record.end:
+            if now < record.end and record.bars(wish):
                 return Refused(record.reason, _whole(record.end - now))
             self._drop(wish.key)
             record = None
         if record is None:
             return self._ask_anew(wish)
         if self._is_of_another(record, wish.holder):
-            return Refused(Reason.NOT_YOURS, QUOTA_RETRY)
-        if not record.is_open:
-            record.leases[wish.holder] = _Lease(wish)
-            return Pending()
-        if wish.exact and wish.outer != record.outer:
+            return Refused(Reason.NOT_YOURS, self.time_left(wish.key, now))
+        if record.is_open and wish.exact and wish.outer != record.outer:
             return Refused(Reason.CONFLICT, QUOTA_RETRY)
-        return self._ask_held(record, wish, now)
+        if record.state is State.HELD:
+            return self._ask_held(record, wish, now)
+        if record.sources_with(wish) == record.asked:
+            self._hold(record, wish)
+        return Pending()
 
     def _ask_anew(self, wish: Wish) -> Reply:
         owner = self._outers.get((wish.key.transport, wish.outer))
@@ -171,8 +136,8 @@ class Table:
         is_full = len(self._records) >= self.limits.mappings
         if is_full or self._pending >= self.limits.pending:
             return Refused(Reason.QUOTA, QUOTA_RETRY)
-        self._records[wish.key] = record = Record(State.ASKED)
-        record.leases[wish.holder] = _Lease(wish)
+        self._records[wish.key] = record = Record(State.ASKED, asked=wish.sources)
+        self._hold(record, wish)
         self._pending += 1
         self._events.append(Asked(wish, wish.sources, renews=False))
         return Pending()
@@ -184,45 +149,88 @@ class Table:
 
     def _ask_held(self, record: Record, wish: Wish, now: float) -> Reply:
         end = now + wish.lifetime
-        lease = record.leases.setdefault(wish.holder, _Lease(wish))
-        lease.wish = wish
-        wants_more = end > record.end + 1 or record.wanted_sources != record.sources
-        if record.state is State.RENEWING:
-            return Pending()
-        if wants_more and now - record.settled >= _SETTLED_FOR:
-            record.state = State.RENEWING
+        sources = record.sources_with(wish)
+        is_for_others = sources != record.sources
+        if is_for_others and now < record.barred:
+            return Refused(record.reason, _whole(record.barred - now))
+        is_tired = now - record.settled < _SETTLED_FOR or now < record.barred
+        if is_for_others or (end > record.end + 1 and not is_tired):
+            record.state, record.asked = State.RENEWING, sources
+            self._hold(record, wish)
             self._pending += 1
-            self._events.append(Asked(wish, record.wanted_sources, renews=True))
+            self._events.append(Asked(wish, sources, renews=True))
             return Pending()
-        lease.end = min(end, record.end)
+        lease = self._hold(record, wish)
+        lease.granted, lease.end = wish, min(end, record.end)
         return Granted(record.outer, _whole(lease.end - now))
 
+    def _hold(self, record: Record, wish: Wish) -> Lease:
+        lease = record.leases.get(wish.holder)
+        if lease is None:
+            lease = record.leases[wish.holder] = Lease(wish)
+            held = self._held_by.setdefault((wish.key.transport, wish.holder), {})
+            held[wish.key] = None
+        lease.wish = wish
+        return lease
+
+    def _let_go(self, key: Key, record: Record, holder: Holder) -> None:
+        if record.leases.pop(holder, None) is None:
+            return
+        held = self._held_by[key.transport, holder]
+        del held[key]
+        if not held:
+            del self._held_by[key.transport, holder]
+
     def grant(self, key: Key, outer: int, lifetime: int, now: float) -> None:
-        """Take in that a mapping is there; one that nobody wants is released."""
+        """Take in that a mapping is there, as it was asked for.
+
+        One that nobody wants is released.
+        """
         record = self._records.get(key)
         if record is None or record.state is State.DENIED:
             self._events.append(Released(key))
             return
+        if record.state is not State.HELD:
+            record.sources = record.asked
         self._settle(key, record, now)
-        self._outers.pop((key.transport, record.outer), None)
+        self._forget_outer(key, record)
         record.state, record.outer, record.end = State.HELD, outer, now + lifetime
-        record.sources = record.wanted_sources
+        record.barred = float("-inf")
         self._outers[key.transport, outer] = key
         for lease in record.leases.values():
+            lease.granted = lease.wish
             lease.end = min(now + lease.wish.lifetime, record.end)
 
     def deny(self, key: Key, reason: Reason, retry: int, now: float) -> None:
-        """Take in that there will be no mapping, or no longer one than there is."""
+        """Take in that there will be no mapping, or no other one than there is."""
         record = self._records.get(key)
-        if record is None or record.state is State.DENIED:
+        if record is None or record.state in (State.DENIED, State.HELD):
             return
         self._settle(key, record, now)
+        # Whoever waits asks again at once; that must not become a question again.
+        end = now + max(retry, _SETTLED_FOR)
+        record.reason = reason
         if record.is_open:
-            record.state = State.HELD
-        else:
-            record.state, record.reason = State.DENIED, reason
-            record.end = now + retry
-            record.leases.clear()
+            record.state, record.barred = State.HELD, end
+            self._take_back(key, record)
+            return
+        wish = next(iter(record.leases.values())).wish
+        if reason is Reason.CONFLICT and wish.exact:
+            record.outer = wish.outer
+        record.state, record.end = State.DENIED, end
+        for holder in list(record.leases):
+            self._let_go(key, record, holder)
+
+    def _take_back(self, key: Key, record: Record) -> None:
+        """Undo the wishes that were denied: what is held stays as it was."""
+        for holder, lease in list(record.leases.items()):
+            if lease.granted is None:
+                self._let_go(key, record, holder)
+            else:
+                lease.wish = lease.granted
+        if not record.leases:
+            self._drop(key)
+            self._events.append(Released(key))
 
     def _settle(self, key: Key, record: Record, now: float) -> None:
         if record.state in (State.ASKED, State.RENEWING):
@@ -232,11 +240,14 @@ class Table:
 
     def withdraw(self, key: Key) -> None:
         """Take in that a mapping has ended, or that a denial is taken back."""
-        record = self._drop(key)
-        if record is not None and record.is_open:
-            holders = tuple(record.leases)
+        record = self._records.get(key)
+        if record is None:
+            return
+        holders = tuple(record.leases)
+        self._drop(key)
+        if record.is_open:
             self._events.append(Withdrawn(key, record.outer, holders))
-        if record is not None and record.state in (State.ASKED, State.RENEWING):
+        if record.state in (State.ASKED, State.RENEWING):
             self._events.append(Settled(key))
 
     def release(self, key: Key, holder: Holder) -> bool:
@@ -249,7 +260,7 @@ class Table:
             return True
         if self._is_of_another(record, holder):
             return False
-        record.leases.pop(holder, None)
+        self._let_go(key, record, holder)
         if not record.leases and record.state is not State.DENIED:
             self._drop(key)
             self._events.append(Released(key))
@@ -257,21 +268,28 @@ class Table:
 
     def release_all(self, transport: Transport, holder: Holder) -> None:
         """Let a holder go of all its mappings of a protocol."""
-        for key in [key for key in self._records if key.transport is transport]:
+        for key in list(self._held_by.get((transport, holder), ())):
             self.release(key, holder)
 
     def restore(
-        self, key: Key, outer: int, lifetime: int, holders: list[Holder], now: float
+        self,
+        key: Key,
+        outer: int,
+        lifetime: int,
+        holders: list[Holder],
+        now: float,
+        sources: frozenset[Network] = frozenset(),
     ) -> None:
-        """Take in a mapping from before this table was there."""
+        """Take in a mapping from before this table was there, open to `sources`."""
         if key in self._records:
             return
-        end = now + lifetime
-        self._records[key] = record = Record(State.HELD, outer=outer, end=end)
+        record = Record(State.HELD, outer=outer, end=now + lifetime, sources=sources)
+        self._records[key] = record
         self._outers[key.transport, outer] = key
         for holder in holders:
-            wish = Wish(key, holder, outer, lifetime)
-            record.leases[holder] = _Lease(wish, end)
+            wish = Wish(key, holder, outer, lifetime, sources=sources)
+            lease = self._hold(record, wish)
+            lease.granted, lease.end = wish, record.end
 
     def expire(self, now: float) -> None:
         """Let go of leases, and of answers, that have ended."""
@@ -294,6 +312,13 @@ class Table:
         ]
         return min(ends, default=None)
 
+    def time_left(self, key: Key, now: float) -> int:
+        """Return for how many seconds a key is another holder's: RFC 6887, 11.3."""
+        record = self._records.get(key)
+        if record is None or not record.is_open:
+            return QUOTA_RETRY
+        return _whole(record.end - now)
+
     def find_outer(self, transport: Transport, outer: int) -> Key | None:
         """Return whose outer port this is among the client's own."""
         return self._outers.get((transport, outer))
@@ -312,15 +337,22 @@ class Table:
             if record.state in (State.ASKED, State.RENEWING):
                 wish = next(iter(record.leases.values())).wish
                 renews = record.state is State.RENEWING
-                self._events.append(Asked(wish, record.wanted_sources, renews))
+                record.asked = record.wanted_sources
+                self._events.append(Asked(wish, record.asked, renews))
 
-    def _drop(self, key: Key) -> Record | None:
+    def _drop(self, key: Key) -> None:
         record = self._records.pop(key, None)
-        if record is not None:
-            self._outers.pop((key.transport, record.outer), None)
-            if record.state in (State.ASKED, State.RENEWING):
-                self._pending -= 1
-        return record
+        if record is None:
+            return
+        self._forget_outer(key, record)
+        for holder in list(record.leases):
+            self._let_go(key, record, holder)
+        if record.state in (State.ASKED, State.RENEWING):
+            self._pending -= 1
+
+    def _forget_outer(self, key: Key, record: Record) -> None:
+        if self._outers.get((key.transport, record.outer)) == key:
+            del self._outers[key.transport, record.outer]
 
 
 def _ends_of(record: Record) -> list[float]:
