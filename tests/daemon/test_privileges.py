@@ -68,11 +68,12 @@ def _make_state(root: Path) -> None:
     """Make what Qubes has in /var/lib/qubes: root's, and the group's."""
     root.chmod(0o755)
     (root / "log").mkdir()
+    (root / "run").mkdir()
     (root / "appvms" / "work").mkdir(parents=True)
     (root / "appvms" / "mail").mkdir()
     rules = root / "appvms" / "mail" / "firewall.xml"
     rules.write_text('<firewall version="2"><rules/></firewall>')
-    folders = ["log", "appvms", "appvms/work", "appvms/mail"]
+    folders = ["log", "run", "appvms", "appvms/work", "appvms/mail"]
     for path in (*(root / name for name in folders), rules):
         _give_to_group(path)
 

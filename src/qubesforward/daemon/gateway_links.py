@@ -8,11 +8,8 @@ after that is the gateway's own, and believed as far as it concerns that gateway
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 from qubesforward.errors import ForwardError, MalformedMessage
 from qubesforward.model.hosts import Address
@@ -82,10 +79,7 @@ async def serve_gateways(
     detach: Callable[[Link], None],
 ) -> asyncio.Server:
     """Serve gateways on a unix socket, for qrexec. Raises `Unavailable`."""
-    Path(path).parent.mkdir(mode=0o750, exist_ok=True)
-    bound = bind_unix(path, 0o660)
-    with contextlib.suppress(LookupError, OSError):
-        shutil.chown(path, group="qubes")
+    bound = bind_unix(path, 0o660, "qubes")
     count = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

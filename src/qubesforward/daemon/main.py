@@ -48,6 +48,8 @@ from qubesforward.qubes.unix import take_passed
 _DESCRIPTORS = 4096
 """For clients, and one for every qube that runs."""
 
+_log = logging.getLogger(__name__)
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -150,8 +152,7 @@ class Daemon:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set; what is published stays published."""
-        self._run.mkdir(mode=0o750, exist_ok=True)
-        self._desk.restore()
+        gateways = await self._serve_gateways()
         tasks = [
             asyncio.create_task(self._topology.follow()),
             asyncio.create_task(self._reconciler.run()),
@@ -165,15 +166,13 @@ class Daemon:
             self._announcer.subscribe,
             passed=take_passed(),
         )
-        desk = self._desk
-        path = str(self._run / PORTMAP_SOCKET)
-        gateways = await serve_gateways(path, desk.attach, desk.receive, desk.detach)
         waiting = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait(
             [waiting, *tasks], return_when=asyncio.FIRST_COMPLETED
         )
         server.close()
-        gateways.close()
+        if gateways is not None:
+            gateways.close()
         self._desk.stop()
         for task in (waiting, *tasks):
             task.cancel()
@@ -182,6 +181,18 @@ class Daemon:
         self._audit.record([AuditEvent(Happening.STOPPED)])
         for task in done:
             task.result()
+
+    async def _serve_gateways(self) -> asyncio.Server | None:
+        """Serve gateways; without that, all else is served all the same."""
+        desk = self._desk
+        path = str(self._run / PORTMAP_SOCKET)
+        try:
+            self._run.mkdir(mode=0o750, exist_ok=True)
+            desk.restore()
+            return await serve_gateways(path, desk.attach, desk.receive, desk.detach)
+        except (OSError, ForwardError) as error:
+            _log.error("programs of qubes cannot ask for ports: %s", error)
+            return None
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""

@@ -8,10 +8,8 @@ calls are bounded in size and time, and who does not read its answer is dropped.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import select
-import shutil
 import socket
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -101,9 +99,7 @@ async def serve_admin(
     """
     bound = passed
     if bound is None:
-        bound = bind_unix(path, mode)
-        with contextlib.suppress(LookupError, OSError):
-            shutil.chown(path, group="qubes")
+        bound = bind_unix(path, mode, "qubes")
     clients = _Clients(handle, subscribe)
     server = await asyncio.start_unix_server(
         clients.serve, sock=bound, limit=_PIECE, backlog=_ACCEPT_AT_ONCE

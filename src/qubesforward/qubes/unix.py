@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -20,21 +22,31 @@ _RETRY = 0.01
 """Seconds until a connection is tried again that found the backlog full."""
 
 
-def bind_unix(path: str, mode: int) -> socket.socket:
-    """Return a socket bound to `path` with this mode, in place of a dead one.
+def bind_unix(path: str, mode: int, group: str = "") -> socket.socket:
+    """Return a socket that listens at `path` with this mode, in place of a dead one.
 
-    It does not listen yet. Raises Unavailable when the path is another server's that
-    is alive, or not ours to take.
+    It is `group`'s, where there is such a group. Raises Unavailable when the path is
+    another server's that is alive, or not ours to take.
     """
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # Whoever sees the path can connect to it: it gets its name last.
+    temporary = f"{path}.new"
     try:
         _remove_dead(path)
+        Path(temporary).unlink(missing_ok=True)
         # The mode must hold from the first moment on, not only after a chmod.
         previous = os.umask(0o777 & ~mode)
         try:
-            bound.bind(path)
+            bound.bind(temporary)
         finally:
             os.umask(previous)
+        if group:
+            with contextlib.suppress(LookupError, OSError):
+                shutil.chown(temporary, group=group)
+        bound.listen(BACKLOG)
+        # Unlike renaming, this takes nothing else's place.
+        os.link(temporary, path)
+        Path(temporary).unlink()
     except OSError as error:
         bound.close()
         raise Unavailable(f"{path}: cannot serve there: {error}") from error
