@@ -17,7 +17,8 @@ import pytest
 
 from qubesforward.errors import AdminError, ForwardError
 from qubesforward.qubes.admin_wire import NO_ANSWER
-from tests.daemon.world import World, until
+from qubesforward.qubes.qubesdb import QubesDB
+from tests.daemon.world import World, in_world, until
 
 _OLD = "forwardtype=external proto=tcp srcports=80-80"
 _HOPS = ("sys-net", "sys-firewall", "work")
@@ -161,3 +162,24 @@ def test_nothing_acknowledged_is_lost_at_any_step(tmp_path: Path) -> None:
     # Six in the file system and the publishing to three hops, before and after.
     assert steps > 15, f"only {steps} steps were tried"
     assert os.listdir(tmp_path / "appvms" / "work") == ["firewall.xml"]
+
+
+def test_a_removal_that_was_not_committed_stayed_open(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.add("work", "forwardtype=external proto=tcp srcports=443")
+        await until(lambda: _is_active(world))
+        # The daemon removed the rule and its entries, and was killed right then.
+        await world.stop_daemon()
+        (tmp_path / "appvms/work/firewall.xml").unlink()
+        db = await QubesDB.connect(world.db_path("work"))
+        await db.rm("/qubes-forward/")
+        await db.aclose()
+        told = len(world.log)
+        await world.start_daemon()
+        await until(lambda: ("work", frozenset()) in world.log[told:])
+
+    in_world(tmp_path, test)
+
+
+async def _is_active(world: World) -> bool:
+    return await world.states("work") == ["active"]

@@ -187,7 +187,7 @@ class Hop:
         """Write a difference and commit it."""
         db = self._require_db()
         self.generation = generation = self.generation + 1
-        if diff.remove:
+        if diff.remove or self.fresh:
             self.closing = generation
         # Noted first: the agent may answer before the last write has returned.
         for entry_id in diff.remove:

@@ -144,7 +144,9 @@ class Reconciler:
         await together(
             hop.publish(HopDiff(remove=diff.remove))
             for hop, diff in diffs.values()
-            if diff.remove
+            # An earlier run may have ended between a removal and its commit: the
+            # agent then still has what is gone from QubesDB.
+            if diff.remove or (hop.fresh and hop.generation)
         )
         for hop, _diff in diffs.values():
             hop.fresh = False

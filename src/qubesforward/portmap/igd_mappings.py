@@ -25,8 +25,9 @@ from qubesforward.portmap.mapping import (
     Via,
     Wish,
 )
+from qubesforward.portmap.record import Record
 from qubesforward.portmap.soap import Fault
-from qubesforward.portmap.table import Record, Table
+from qubesforward.portmap.table import Table
 
 LONGEST = 604800
 """Seconds, one week: the longest lease of WANIPConnection:2, and what 0 means there.
