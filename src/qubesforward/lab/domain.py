@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,14 +103,22 @@ class Domain:
 
     async def call(self, op: str, unit: str = "") -> Any:
         """Ask the domain's init for something; raise `LabError` if it refuses."""
+        return await self._ask({"op": op, "unit": unit})
+
+    async def pass_call(self, request: Mapping[str, Any], caller: int) -> None:
+        """Have the domain's init deal with a qrexec call; raise `LabError`."""
+        await self._ask(request, [caller])
+
+    async def _ask(
+        self, request: Mapping[str, Any], descriptors: Sequence[int] = ()
+    ) -> Any:
         if self.paused:
             raise LabError(f"{self.spec.name}: is paused")
         number = next(self._numbers)
         answer = self._calls[number] = asyncio.get_running_loop().create_future()
+        message = json.dumps({"id": number, **request}).encode()
         try:
-            self.control.send(
-                json.dumps({"id": number, "op": op, "unit": unit}).encode()
-            )
+            socket.send_fds(self.control, [message], descriptors)
             return await answer
         except OSError:
             raise LabError(f"{self.spec.name}: has just ended") from None

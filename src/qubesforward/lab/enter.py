@@ -31,7 +31,7 @@ _FORWARDED = {
 # asm-generic/siginfo.h: sent by the kernel, as a terminal's Ctrl-C is.
 _SI_KERNEL = 0x80
 _NO_SUCH_PROGRAM = 127
-OWN_PROCESSES = ("lab-hypervisor", "lab-init")
+OWN_PROCESSES = ("lab-hypervisor", "lab-init", "lab-qrexec")
 """Forked without exec, so that their command lines tell nothing."""
 
 

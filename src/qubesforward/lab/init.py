@@ -4,7 +4,8 @@
 Services behave as with systemd's ``Restart=on-failure``, ``RestartSec=200ms`` and
 ``KillMode=process``. The hypervisor steers it with JSON texts over a socket that
 keeps them apart (SOCK_SEQPACKET): ``{"id", "op", "unit"}`` is answered with
-``{"id", "value"}`` or ``{"id", "error"}``.
+``{"id", "value"}`` or ``{"id", "error"}``. A message with a descriptor is a qrexec
+call to deal with.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from qubesforward.lab.command import log, log_command
+from qubesforward.lab.qrexec.descriptors import receive_descriptors
+from qubesforward.lab.qrexec.process import fork_call
 from qubesforward.lab.topology import ServiceSpec
 
 LONGEST_MESSAGE = 8192
@@ -142,11 +145,15 @@ class Init:
         self._answer_waiting()
 
     def _listen(self) -> None:
-        message = self._control.recv(LONGEST_MESSAGE)
+        message, callers = receive_descriptors(self._control, LONGEST_MESSAGE, 1)
         if not message:
             # The hypervisor is gone: nobody could ever steer this domain again.
             _end_everything()
         request = json.loads(message)
+        if callers:
+            fork_call(request, callers[0], self._environment)
+            self._send({"id": request["id"], "value": None})
+            return
         try:
             self._obey(request["op"], request.get("unit", ""), request["id"])
         except KeyError:

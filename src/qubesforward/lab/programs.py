@@ -34,11 +34,20 @@ DOM0_PROGRAMS = {
 }
 QUBE_PROGRAMS = {
     "qubes-forward-agent": "qubesforward.agent.main:main",
+    "qrexec-client-vm": "qubesforward.lab.qrexec.client:main",
     **_OF_QUBESDB,
 }
 _OURS = ("qvm-", "qubes-", "qubesdb-")
 
 _DOM0_QUBESDB = "qubesforward.lab.qubesdb_daemon"
+
+# What dom0 gets of the files of the package, and where.
+_PACKAGED = Path(__file__).parents[3] / "packaging" / "qrexec"
+_OF_PACKAGE = {
+    "/etc/qubes/policy.d": "policy.d",
+    "/etc/qubes/rpc-config": "rpc-config",
+    "/etc/qubes-rpc": "rpc",
+}
 
 
 def render_programs(table: dict[str, str]) -> dict[str, str]:
@@ -67,6 +76,11 @@ def _render_script(module: str, function: str) -> str:
         f"import sys\nsys.path.append({source!r})\n"
         f"from {module} import {function}\nsys.exit({function}())\n"
     )
+
+
+def find_packaged() -> dict[str, str]:
+    """Return what `root.Furniture.copies` takes, for dom0."""
+    return {path: str(_PACKAGED / name) for path, name in _OF_PACKAGE.items()}
 
 
 def list_dom0_services() -> tuple[ServiceSpec, ...]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from qubesforward.errors import LabError
@@ -36,13 +37,15 @@ class Furniture:
 
     `binds` are further directories: path in the domain → path in the lab.
     `programs` are our own: name in ``/usr/local/bin`` → text of the script, or the
-    path of the program if it starts with ``/``.
+    path of the program if it starts with ``/``. `copies` are directories to begin
+    with: path in the domain → path on the host.
     """
 
     hostname: str
     resolvers: tuple[str, ...]
     binds: Mapping[str, str]
     programs: Mapping[str, str]
+    copies: Mapping[str, str] = field(default_factory=dict)
 
 
 def paths_of_python() -> tuple[str, ...]:
@@ -99,6 +102,14 @@ def furnish(target: str, host: str, own: Furniture) -> None:
     _link_entries(f"{target}/var/lib", f"{HOST}/var/lib", host + "/var/lib", own_lib)
     for name in ("var/lib/qubes", "etc/qubes", "etc/qubes-rpc", "run/qubes"):
         _make(f"{target}/{name}")
+    for name in ("etc/qubes/policy.d", "etc/qubes/rpc-config"):
+        _make(f"{target}/{name}")
+    for path, source in own.copies.items():
+        # They are there if this is run from its source tree.
+        if Path(host + source).is_dir():
+            shutil.copytree(
+                host + source, target + path, symlinks=True, dirs_exist_ok=True
+            )
     for name in ("home/user", "rw/config", "run/qubes-base"):
         _make(f"{target}/{name}")
     _write_identity(f"{target}/etc", own)

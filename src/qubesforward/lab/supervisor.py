@@ -22,10 +22,12 @@ from qubesforward.lab.programs import (
     DOM0_PROGRAMS,
     QUBE_PROGRAMS,
     find_missing,
+    find_packaged,
     list_dom0_services,
     list_qube_services,
     render_programs,
 )
+from qubesforward.lab.qrexec.switch import Switch
 from qubesforward.lab.root import Furniture, write_resolvers
 from qubesforward.lab.sandbox import DOM0_DIR, STATE, STORE
 from qubesforward.lab.topology import CardSpec, QubeSpec, ServiceSpec, Topology
@@ -75,6 +77,7 @@ class Supervisor:
         self._xid = 0
         self._plugs = 0
         self._listeners: set[asyncio.Queue[tuple[str, str]]] = set()
+        self._switch = Switch(self.domains, DOM0)
 
     async def boot(self) -> None:
         """Make networks, outside hosts and dom0."""
@@ -82,6 +85,7 @@ class Supervisor:
         network.check_kernel()
         for path in (f"{DOM0_DIR}/domains", f"{STATE}/domains"):
             Path(path).mkdir(exist_ok=True)
+        self._switch.serve_dom0(DOM0_DIR)
         network.build_switches(self.topology.networks)
         if self.topology.dns:
             write_names(self.topology.dns)
@@ -113,7 +117,9 @@ class Supervisor:
             role=DOM0,
             routes=False,
             services=self._without_missing(list_dom0_services()),
-            furniture=Furniture(DOM0, (), binds, render_programs(DOM0_PROGRAMS)),
+            furniture=Furniture(
+                DOM0, (), binds, render_programs(DOM0_PROGRAMS), find_packaged()
+            ),
             keep=self._keep,
         )
 
@@ -126,6 +132,7 @@ class Supervisor:
             (store / directory).mkdir(parents=True, exist_ok=True)
         shared = Path(DOM0_DIR, "domains", name)
         shared.mkdir(exist_ok=True)
+        self._switch.serve_qube(name, shared)
         binds = {
             "/run/qubes": str(shared),
             "/rw": str(store / "rw"),
@@ -298,6 +305,7 @@ class Supervisor:
                 del self._links[frontend]
                 network.detach_link(attached.link, attached.vif, attached.ends)
         if domain.spec.role in _QUBE_ROLES:
+            self._switch.forget(name)
             _clear(Path(DOM0_DIR, "domains", name))
         for queue in self._listeners:
             queue.put_nowait(("died", name))
