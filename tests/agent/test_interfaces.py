@@ -24,7 +24,7 @@ from qubesforward.agent.route_wire import (
     decode_rule_mark,
 )
 from qubesforward.errors import MalformedMessage
-from qubesforward.nft.layout import DETOUR
+from qubesforward.nft.marks import DETOUR
 from tests.agent.namespaces import isolated
 
 

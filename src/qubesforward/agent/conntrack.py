@@ -31,7 +31,7 @@ from qubesforward.agent.netlink import NETLINK_NETFILTER, NetlinkSocket
 from qubesforward.model.entry import Entry
 from qubesforward.model.rule import Proto
 from qubesforward.nft.elements_wire import Element
-from qubesforward.nft.layout import DOOR_MARKS, TAG, TAG_MASK
+from qubesforward.nft.marks import DOOR_MARKS, TAG, TAG_MASK
 
 SEVERED_FOR = 600
 """Seconds; see the layout."""

@@ -11,7 +11,7 @@ from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.ports import PortRange
 from qubesforward.model.rule import Proto
 from qubesforward.nft.elements_wire import Element
-from qubesforward.nft.layout import TAG
+from qubesforward.nft.marks import TAG
 
 NUMBER_MASK = 0x0FFFFFFF
 """The bits of an ID that fit into a connection mark beside our tag."""

@@ -18,31 +18,13 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from qubesforward.model.entry import SSDP_PORT
+from qubesforward.nft.marks import DETOUR, DOOR_MARKS, SELF, SERVED, TAG, TAG_MASK, TOLD
 
 TABLE = "qubes-forward"
 """Name of our table, family inet."""
 
 COMMENT = "qubes-forward"
 """The comment by which our rules in chains of others are known."""
-
-TAG = 0xB0000000
-TAG_MASK = 0xF0000000
-"""The top four bits of a connection mark say that it is ours; the rest is the ID's."""
-
-SELF = TAG
-"""The mark of connections that a target lets in."""
-
-SERVED = TAG | 0x0FFFFFFF
-"""The mark of connections of qubes below with a hop itself."""
-
-TOLD = TAG | 0x0FFFFFFE
-"""The mark of answers to what a target asked a group."""
-
-DOOR_MARKS = frozenset((SELF, SERVED, TOLD))
-"""The marks that belong to no single entry: no ID may end in these digits."""
-
-DETOUR = 0x08000000
-"""The bit of a packet mark that sends answers past a tunnel (see `bypass`)."""
 
 FAMILIES = (4, 6)
 

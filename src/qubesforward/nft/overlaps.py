@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.hosts import networks_overlap
 from qubesforward.nft.forwards import mark_of
-from qubesforward.nft.layout import DOOR_MARKS
+from qubesforward.nft.marks import DOOR_MARKS
 
 _Key = tuple[str, str, int]
 """Entrance, protocol, family."""

@@ -16,7 +16,7 @@ from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.hosts import Address, Network
 from qubesforward.model.rule import Proto
 from qubesforward.nft.forwards import mark_of
-from qubesforward.nft.layout import SELF, SERVED, TOLD
+from qubesforward.nft.marks import SELF, SERVED, TOLD
 
 PREROUTING, FORWARD, INPUT = "prerouting", "forward", "input"
 
