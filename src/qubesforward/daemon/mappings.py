@@ -76,9 +76,13 @@ class Mapping:
     def renew(self, until: float, src: tuple[Network, ...]) -> None:
         """Let it last until another time, and for others."""
         self.until, self.src = until, src
-        self.rules = tuple(map(self._make_rule, src or (any_of(self.client.version),)))
+        sources = src or (any_of(self.client.version),)
+        self.rules = tuple(
+            self._make_rule(source, is_mapped=number == 0)
+            for number, source in enumerate(sources)
+        )
 
-    def _make_rule(self, source: Network) -> ForwardRule:
+    def _make_rule(self, source: Network, *, is_mapped: bool) -> ForwardRule:
         return ForwardRule(
             ForwardType.EXTERNAL,
             srcports=PortRange(self.outer, self.outer),
@@ -90,6 +94,7 @@ class Mapping:
             comment=self.name,
             created=self.created,
             origin=Origin.PORTMAP,
+            is_mapped=is_mapped,
         )
 
     def is_for(self, qube: Qube | None) -> bool:

@@ -2,7 +2,8 @@
 """The gateway at work: does what dom0 says, for whom dom0 says.
 
 It waits, doing nothing, until dom0 wants it (a key in QubesDB); then it keeps a call to
-dom0 open and serves the clients that it is told, each on the interface that leads to it.
+dom0 open and serves the clients that it is told of, each on the interface that leads
+there.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ class Gateway:
                 if is_wanted and session is None:
                     session = asyncio.create_task(self._session.run())
                 elif not is_wanted and session is not None:
-                    session = await self._end(session)
+                    await self._end(session)
+                    session = None
                     self._leave()
                 await db.next_event()
         finally:

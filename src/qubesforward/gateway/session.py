@@ -82,7 +82,7 @@ class Session:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=theirs, stdout=theirs
+                *self._command, stdin=theirs.fileno(), stdout=theirs.fileno()
             )
         try:
             reader, self._writer = await asyncio.open_connection(

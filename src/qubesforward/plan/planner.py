@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.hosts import Network, any_of
-from qubesforward.model.rule import ForwardRule, ForwardType, Origin, Proto, Reach
+from qubesforward.model.rule import ForwardRule, ForwardType, Proto, Reach
 from qubesforward.plan.chain import Unreachable, plan_chain
 from qubesforward.plan.claims import Claims
 from qubesforward.plan.doors import Door, merge_doors
@@ -261,7 +261,7 @@ def _plan_path(
             toports=rule.inner_ports if is_first else rule.srcports,
             until=rule.expire if isinstance(rule.expire, int) else None,
             bypass=rule.bypass,
-            mapped=rule.origin is Origin.PORTMAP,
+            mapped=rule.is_mapped,
         )
         steps.append(Step(hop.name, entry))
     if chain[0].agent:

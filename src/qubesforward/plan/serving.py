@@ -82,6 +82,11 @@ def _plan_client(client: Qube, gateway: Qube) -> Iterator[tuple[str, Entry]]:
         if gateway.name == client.netvm:
             for proto, port in _SERVED:
                 yield gateway.name, _serve(Entrance.SERVE, proto, port, address)
+            own = gateway.address(address.version)
+            if own is not None and client.agent:
+                # To the client's kernel, an answer to what was asked of a group
+                # belongs to nothing.
+                yield client.name, _serve(Entrance.ANSWER, Proto.UDP, SSDP_PORT, own)
             continue
         to = gateway.address(address.version)
         if to is not None and client.netvm is not None:
