@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What each package is for: docs/dependencies.md
 PACKAGES := python3-venv python3-nftables python3-lxml nftables iproute2 \
 	iputils-ping util-linux dnsmasq-base curl procps netbase \
-	miniupnpc python3-libtorrent
+	miniupnpc miniupnpd-nftables natpmpc python3-libtorrent
 INSTALLED := $(VENV)/.installed
 
 # Of `make fuzz`, for all decoders together.

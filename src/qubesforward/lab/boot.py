@@ -100,6 +100,8 @@ def _check_programs(topology: Topology) -> None:
     needed = dict(_PACKAGES)
     if topology.dns:
         needed["dnsmasq"] = "dnsmasq-base"
+    if any(host.igd for host in topology.hosts):
+        needed["miniupnpd"] = "miniupnpd-nftables"
     missing = [
         package
         for program, package in needed.items()

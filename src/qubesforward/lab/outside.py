@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from qubesforward.lab import igd
 from qubesforward.lab.domain import DomainSpec
 from qubesforward.lab.root import Furniture
 from qubesforward.lab.sandbox import DOM0_DIR, STATE
@@ -18,13 +19,16 @@ _NAMES_SHOWN = "/run/lab-names"
 def describe_host(
     topology: Topology, host: HostSpec, keep: tuple[str, ...]
 ) -> DomainSpec:
-    """Return the domain that a host is made as."""
+    """Return the domain that a host is made as, and write what its programs read."""
     dns = topology.dns
     binds = {"/var/log/qubes-lab": f"{STATE}/logs/{host.name}"}
     services = list(host.services)
     if host.masquerade:
         rules = ("nft", "-D", f"wan={host.masquerade}", "-f", str(_ROUTER_RULES))
         services.insert(0, ServiceSpec("firewall", rules, oneshot=True))
+    if host.igd:
+        binds |= igd.write_config(host, host.igd)
+        services += igd.list_services()
     if dns and dns.host == host.name:
         binds[_NAMES_SHOWN] = NAMES_DIR
         services.append(_describe_name_server())

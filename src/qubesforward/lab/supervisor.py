@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qubesforward.errors import LabError
-from qubesforward.lab import network
+from qubesforward.lab import igd, network
 from qubesforward.lab.command import log
 from qubesforward.lab.domain import Domain, DomainSpec
 from qubesforward.lab.hypercall import Link
@@ -102,6 +102,8 @@ class Supervisor:
             for card in host.cards:
                 self._plug(domain, card)
             network.add_routes(host, domain.pid)
+            if host.igd:
+                await domain.call("restart", igd.UNIT)
         self._build_tunnel_peers()
 
     def _build_tunnel_peers(self) -> None:

@@ -93,6 +93,19 @@ class RouteSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class IgdSpec:
+    """That a router opens ports when asked, how it can be asked, and for what.
+
+    `natpmp` is for PCP too. `rules` are lines of miniupnpd's configuration, such as
+    ``deny 0-65535 0.0.0.0/0 0-65535``; what none is about is allowed.
+    """
+
+    natpmp: bool
+    upnp: bool
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HostSpec:
     """A host outside the Qubes machine; `masquerade` (a card) makes it a router."""
 
@@ -101,6 +114,7 @@ class HostSpec:
     masquerade: str | None
     routes: tuple[RouteSpec, ...]
     services: tuple[ServiceSpec, ...]
+    igd: IgdSpec | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +241,24 @@ def _parse_host(table: Table, networks: dict[str, NetworkSpec]) -> HostSpec:
         masquerade=table.optional_text("masquerade"),
         routes=tuple(_parse_route(route) for route in table.table_list("routes")),
         services=_parse_services(table.table("services")),
+        igd=_parse_igd(table.table("igd")) if "igd" in table else None,
     )
     table.refuse_unknown()
+    if host.igd and not host.masquerade:
+        raise table.wrong("igd", "only a router can have it: give masquerade too")
     if host.masquerade and host.masquerade not in {card.name for card in host.cards}:
         raise table.wrong("masquerade", f"no card {host.masquerade}")
     return host
+
+
+def _parse_igd(table: Table) -> IgdSpec:
+    igd = IgdSpec(
+        natpmp=table.flag("natpmp"),
+        upnp=table.flag("upnp"),
+        rules=table.words("rules") if "rules" in table else (),
+    )
+    table.refuse_unknown()
+    return igd
 
 
 def _parse_route(table: Table) -> RouteSpec:
