@@ -16,13 +16,12 @@ from pathlib import Path
 
 _ROUTES4 = Path("/proc/net/route")
 _ROUTES6 = Path("/proc/net/ipv6_route")
-_CLASS = Path("/sys/class/net")
 
 _SIOCGIFADDR = 0x8915
 """ioctl of netdevice(7)."""
 
-_DOWNSTREAM_GROUP = "2"
-"""The interface group that Qubes gives to vifs."""
+_DOWNSTREAM = "vif"
+"""How Qubes names the interface that leads to a qube below: ``vif`` and its domain."""
 
 _UP, _GATEWAY, _HOST = 1, 2, 4
 """RTF_UP, RTF_GATEWAY, RTF_HOST."""
@@ -64,12 +63,7 @@ def find_router() -> Router | None:
 
 def is_downstream(device: str) -> bool:
     """Whether an interface leads to a qube below."""
-    try:
-        return (_CLASS / device / "netdev_group").read_text().strip() == (
-            _DOWNSTREAM_GROUP
-        )
-    except OSError:
-        return False
+    return device.startswith(_DOWNSTREAM)
 
 
 def find_address(device: str) -> IPv4Address | None:

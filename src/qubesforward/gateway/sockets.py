@@ -57,9 +57,11 @@ def open_search(device: str, address: IPv4Address) -> socket.socket:
     one = _open(device, 4, socket.SOCK_DGRAM)
     try:
         one.bind(("", SSDP_PORT))
-        group = struct.pack("4s4s", GROUP.packed, address.packed)
+        # By number: all interfaces to qubes below have the same address.
+        index = socket.if_nametoindex(device)
+        group = struct.pack("4s4si", GROUP.packed, address.packed, index)
         one.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
-        one.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, address.packed)
+        one.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, group)
     except OSError:
         one.close()
         raise

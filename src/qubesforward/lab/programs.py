@@ -34,6 +34,7 @@ DOM0_PROGRAMS = {
 }
 QUBE_PROGRAMS = {
     "qubes-forward-agent": "qubesforward.agent.main:main",
+    "qubes-forward-gateway": "qubesforward.gateway.main:main",
     "qrexec-client-vm": "qubesforward.lab.qrexec.client:main",
     **_OF_QUBESDB,
 }
@@ -98,7 +99,10 @@ def list_dom0_services() -> tuple[ServiceSpec, ...]:
 def list_qube_services(spec: QubeSpec | None) -> tuple[ServiceSpec, ...]:
     """Return what runs in a qube; `spec` is None if the topology does not know it."""
     agent = ServiceSpec("qubes-forward-agent", ("qubes-forward-agent",))
-    return (agent, *(spec.services if spec else ()))
+    gateway = ServiceSpec("qubes-forward-gateway", ("qubes-forward-gateway",))
+    is_netvm = spec is not None and spec.provides_network
+    ours = (agent, gateway) if is_netvm else (agent,)
+    return (*ours, *(spec.services if spec else ()))
 
 
 def find_missing(services: Iterable[ServiceSpec]) -> dict[str, str]:
