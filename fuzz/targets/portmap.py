@@ -8,14 +8,16 @@ from ipaddress import ip_address, ip_network
 
 from fuzz.target import Target
 from qubesforward.portmap import natpmp_wire, pcp_wire
+from qubesforward.portmap.datagram_client import DatagramClient
 from qubesforward.portmap.datagram_server import DatagramServer
 from qubesforward.portmap.errors import MalformedRequest, MalformedResponse
-from qubesforward.portmap.mapping import Transport
+from qubesforward.portmap.mapping import Key, Transport
 from qubesforward.portmap.pcp_options import encode_option, encode_options
 from qubesforward.portmap.table import Asked, Limits, Settled, Table
 from qubesforward.portmap.waiting import MOST
 
 _CLIENT = ip_address("10.137.0.20")
+_ROUTER = ip_address("10.137.0.1")
 _OUTSIDE = ip_address("192.168.1.10")
 _SOURCE = pcp_wire.pack_address(_CLIENT)
 _NONCE = bytes(range(12))
@@ -41,6 +43,12 @@ _RESPONSES = (
     pcp_wire.encode_map_response(
         pcp_wire.MapResponse(0, 3600, 7, _NONCE, 6, 8080, 443, _OUTSIDE)
     ),
+)
+_ANSWERS = (
+    b"\0\0\0\1\0\0\0\7",
+    b"\1\x81\0\1",
+    b"\0\x82\0\2\0\0\0\7\x1f\x90" + bytes(6),
+    pcp_wire.encode_announcement(0),
 )
 _WORDS = (
     b"\0\0",
@@ -105,6 +113,30 @@ def _serve(data: bytes) -> str:
     return " ".join(shape)
 
 
+def _ask_router(data: bytes) -> str:
+    """Ask a router that sends several datagrams, each behind its length."""
+    client = DatagramClient(_ROUTER, _CLIENT, lambda: 0.5)
+    client.start(Key(Transport.TCP, 8080), 443, 7200, _NONCE, 0.0)
+    client.start(Key(Transport.UDP, 8080), 443, 7200, _NONCE, 0.0)
+    shape = []
+    offset, now = 0, 0.0
+    while offset + 2 <= len(data) and now < 20:
+        (length,) = struct.unpack_from(">H", data, offset)
+        packet = data[offset + 2 : offset + 2 + length]
+        offset, now = offset + 2 + length, now + 1.0
+        client.receive_datagram(packet, _ROUTER, 5351, now)
+        client.handle_timer(now)
+        timer = client.get_timer()
+        assert timer is not None
+        assert timer > now
+        sent = client.datagrams_to_send()
+        assert len(sent) <= 3
+        while event := client.next_event():
+            shape.append(type(event).__name__)
+        shape.append(f"{client.via} {len(sent)}")
+    return " ".join(shape)
+
+
 def _framed(*packets: bytes) -> bytes:
     return b"".join(struct.pack(">H", len(packet)) + packet for packet in packets)
 
@@ -117,6 +149,7 @@ TARGETS = (
         "natpmp-request", _decode_natpmp_request, (MalformedRequest,), _REQUESTS[4:]
     ),
     Target("portmap-response", _decode_response, (MalformedResponse,), _RESPONSES),
+    Target("portmap-client", _ask_router, (), (_framed(*_RESPONSES),), _ANSWERS),
     Target(
         "portmap-server",
         _serve,
