@@ -313,6 +313,15 @@ class TestClosing:
         assert network.sent == []
         assert network.take_events() == [MappingClosed(KEY, is_confirmed=True)]
 
+    def test_of_what_was_refused_needs_no_packet(self) -> None:
+        network = of_both()
+        assert network.world
+        network.world.server.set_outside(None, 0.0)
+        network.start()
+        network.client.stop(KEY, 1.0)
+        assert network.client.next_event() == MappingClosed(KEY, is_confirmed=True)
+        assert network.client.get_timer() is None
+
     def test_takes_no_yes_to_the_request_before_for_an_answer(self) -> None:
         network = Network()
         network.start()

@@ -121,7 +121,8 @@ class DatagramClient:
         wanted = self._wanted.get(key)
         if wanted is None or wanted.state is State.CLOSING:
             return
-        if wanted.last_sent == float("-inf"):
+        was_refused = wanted.state is State.RESTING and not wanted.external
+        if was_refused or wanted.last_sent == float("-inf"):
             del self._wanted[key]
             self._events.append(MappingClosed(key, is_confirmed=True))
             return
