@@ -2,10 +2,20 @@
 """All targets by name."""
 
 from fuzz.target import Target
-from fuzz.targets import admin, hop, igd, kernel, qrexec, qubesdb, rules, status
+from fuzz.targets import (
+    admin,
+    hop,
+    igd,
+    kernel,
+    portmap,
+    qrexec,
+    qubesdb,
+    rules,
+    status,
+)
 
 TARGETS: dict[str, Target] = {
     target.name: target
-    for room in (admin, hop, igd, kernel, qrexec, qubesdb, rules, status)
+    for room in (admin, hop, igd, kernel, portmap, qrexec, qubesdb, rules, status)
     for target in room.TARGETS
 }

@@ -411,6 +411,12 @@ class TableMachine(RuleBasedStateMachine):
             assert (record.outer, record.sources) == (there.outer, there.sources)
             assert self.table.find_outer(key.transport, record.outer) == key
             assert all(lease.end <= record.end for lease in record.leases.values())
+            # Who holds a mapping has what he was granted, or more.
+            granted = [one.granted for one in record.leases.values() if one.granted]
+            assert granted or record.state is State.RENEWING
+            for wish in granted:
+                covered = wish.sources and wish.sources <= there.sources
+                assert covered or not there.sources
 
     @invariant()
     def everything_is_wanted_by_somebody(self) -> None:

@@ -22,6 +22,8 @@ from qubesforward.portmap.mapping import (
 )
 from qubesforward.portmap.pcp_result import LONG_LIVED, Result, error_lifetime
 from qubesforward.portmap.pcp_wire import (
+    NUMBERS,
+    PROTOCOLS,
     AnnounceRequest,
     MapRequest,
     MapResponse,
@@ -37,11 +39,6 @@ from qubesforward.portmap.waiting import Datagram, Waiting
 MOST_FILTERS = 8
 """Networks that may connect to one mapping: as many rules a grant becomes, at every
 hop. RFC 6887 (13.3) wants one at least."""
-
-PROTOCOLS = {6: Transport.TCP, 17: Transport.UDP}
-"""The numbers that IANA gave them."""
-
-NUMBERS = {transport: number for number, transport in PROTOCOLS.items()}
 
 _RESULTS = {
     Reason.DENIED: Result.NOT_AUTHORIZED,

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from qubesforward.portmap.errors import MalformedRequest, MalformedResponse
-from qubesforward.portmap.mapping import Address
+from qubesforward.portmap.mapping import Address, Transport
 from qubesforward.portmap.pcp_options import (
     MAPPED,
     NO_OPTIONS,
@@ -25,7 +25,9 @@ IS_RESPONSE = 0x80
 LONGEST = 1100
 """Octets of a message: section 7."""
 
-NONCE_SIZE = 12
+PROTOCOLS = {6: Transport.TCP, 17: Transport.UDP}
+NUMBERS = {transport: number for number, transport in PROTOCOLS.items()}
+"""IANA's numbers of the protocols that have ports to map."""
 
 _REQUEST = struct.Struct(">BBxxI16s")
 _RESPONSE = struct.Struct(">BBxBII12s")

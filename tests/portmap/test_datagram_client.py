@@ -1,0 +1,456 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The client of a LAN's router, against our own server and against routers by hand."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qubesforward.portmap.client_events import (
+    EdgeChanged,
+    MappingClosed,
+    MappingLost,
+    MappingOpened,
+    MappingRefused,
+    NoAnswer,
+)
+from qubesforward.portmap.mapping import Via
+from qubesforward.portmap.pcp_result import Result
+from qubesforward.portmap.pcp_wire import (
+    MapResponse,
+    encode_announcement,
+    encode_error,
+    encode_map_response,
+)
+from tests.portmap.router_world import KEY, OTHER, ROUTER, Network, of_both, silent
+from tests.portmap.server_world import FIRST, OUTSIDE, SECOND, natpmp_map
+
+ELSEWHERE = ip_address("192.168.1.77")
+EDGE = ip_address("203.0.113.9")
+FOREIGN = ip_address("203.0.113.66")
+
+
+def _opened(
+    outer: int = 443, lifetime: int = 3600, *, epoch: int = 0, nonce: bytes = FIRST
+) -> bytes:
+    return encode_map_response(
+        MapResponse(0, lifetime, epoch, nonce, 6, 8080, outer, EDGE)
+    )
+
+
+def _times(network: Network) -> list[float]:
+    return [round(time, 6) for time, _ in network.take_sent()]
+
+
+class TestOpening:
+    def test_by_pcp(self) -> None:
+        network = of_both()
+        network.start()
+        opened = MappingOpened(KEY, 443, 3600, OUTSIDE)
+        assert network.take_events() == [EdgeChanged(OUTSIDE), opened]
+        assert network.client.via is Via.PCP
+        ((_, request),) = network.sent
+        assert request[:2] == b"\2\1"
+
+    def test_by_natpmp_where_pcp_is_not_spoken(self) -> None:
+        network = of_both(speaks="natpmp")
+        network.start()
+        assert network.client.via is Via.NATPMP
+        assert network.take_events() == [
+            EdgeChanged(OUTSIDE),
+            MappingOpened(KEY, 443, 3600, OUTSIDE),
+        ]
+        assert [data for _, data in network.sent[1:]] == [
+            b"\0\0",
+            natpmp_map(2, 8080, 443, 3600),
+        ]
+
+    def test_at_another_port_than_was_liked(self) -> None:
+        network = of_both()
+        assert network.world
+        network.world.take("tcp", 443)
+        network.start()
+        assert network.take_events()[-1] == MappingOpened(KEY, 50000, 3600, OUTSIDE)
+
+    def test_of_several_in_natpmp_is_one_after_another(self) -> None:
+        network = Network(lambda data, now: [])
+        network.client.start(KEY, 443, 3600, FIRST, 0.0)
+        network.client.start(OTHER, 444, 3600, SECOND, 0.0)
+        network.run(0)
+        network.take_sent()
+        # It has said that it speaks NAT-PMP, and says nothing more.
+        network.deliver(bytes.fromhex("00000001 00000007"))
+        network.run(0.9)
+        assert {data for _, data in network.take_sent()} == {b"\0\0"}
+        network.deliver(bytes.fromhex("00800000 00000007 cb007109"))
+        network.run(0)
+        ((_, first),) = network.take_sent()
+        assert first == natpmp_map(2, 8080, 443, 3600)
+        network.deliver(bytes.fromhex("00820000 00000007 1f9001bb 00000e10"))
+        network.run(0)
+        ((_, second),) = network.take_sent()
+        assert second == natpmp_map(1, 8081, 444, 3600)
+
+
+class TestResending:
+    def test_in_pcp_is_as_the_rfc_says(self) -> None:
+        network = Network()
+        network.client.has_answered = True
+        network.start()
+        network.run(8000)
+        times = _times(network)
+        pauses = [after - before for before, after in pairwise(times)]
+        # RFC 6887, 8.1.1: 3 seconds and a tenth, doubled, 1024 and a tenth at most.
+        assert 2.7 <= pauses[0] <= 3.3
+        for before, after in pairwise(pauses):
+            expected = min(2 * before, 1024)
+            assert 0.9 * expected - 0.01 <= after <= 1.1 * expected + 0.01
+        assert len(pauses) > 10
+        assert max(pauses) > 900
+
+    def test_in_natpmp_is_as_the_rfc_says(self) -> None:
+        network = Network()
+        network.start()
+        network.deliver(bytes.fromhex("00000001 00000007"))
+        network.deliver(bytes.fromhex("00800000 00000007 cb007109"))
+        network.take_sent()
+        network.run(127)
+        # RFC 6886, 3.1: 250 ms, doubled, nine times in all.
+        assert _times(network) == [0.25 * 2**n - 0.25 for n in range(9)]
+
+    def test_a_silent_router_is_asked_by_turns(self) -> None:
+        network = Network()
+        network.start()
+        network.run(30)
+        assert network.take_events() == [NoAnswer()]
+        versions = [data[0] for _, data in network.take_sent()]
+        assert versions[:2] == [2, 2]
+        assert set(versions[2:]) == {0}
+        network.run(600)
+        assert 2 in {data[0] for _, data in network.take_sent()}
+        # Told once, and asked ever more seldom.
+        assert network.take_events() == []
+        network.run(7200)
+        assert 0 < len(network.take_sent()) < 200
+
+    def test_a_router_that_wakes_up_is_found(self) -> None:
+        network = of_both()
+        router, network.router = network.router, silent
+        assert network.world
+        network.world.server.take_announcements(0.0)
+        network.start()
+        network.run(3600)
+        network.take_events()
+        network.router = router
+        network.run(1200)
+        assert MappingOpened(KEY, 443, 3600, OUTSIDE) in network.take_events()
+
+    def test_an_ipv6_router_is_asked_by_pcp_only(self) -> None:
+        network = Network(own=ip_address("fd09::2"), address=ip_address("fd09::1"))
+        network.start()
+        network.run(3600)
+        assert {data[0] for _, data in network.sent} == {2}
+        assert network.take_events() == [NoAnswer()]
+
+
+class TestRenewal:
+    def test_comes_halfway_and_keeps_the_port(self) -> None:
+        network = of_both()
+        network.start()
+        network.take_sent()
+        network.run(3600 * 5 / 8 + 1)
+        ((time, request),) = network.take_sent()
+        assert 1800 <= time <= 2250
+        # The suggested port and address are those that it has.
+        assert request[42:44] == (443).to_bytes(2, "big")
+        assert request[-4:] == OUTSIDE.packed
+
+    def test_without_an_answer_comes_again_and_never_too_often(self) -> None:
+        network = Network()
+        network.start()
+        network.deliver(_opened(lifetime=600))
+        network.take_sent()
+        network.run(599)
+        times = _times(network)
+        # RFC 6887, 11.2.1: 1/2 to 5/8, 3/4 to 13/16, 7/8 to 29/32, …
+        for count, time in enumerate(times):
+            start = 600 * (1 - 0.5 ** (count + 1))
+            assert start <= time <= start + 600 * 0.5 ** (count + 3)
+        assert len(times) > 4
+        assert all(b - a >= 4 for a, b in pairwise(times))
+        network.take_events()
+        network.run(1)
+        assert network.take_events() == [MappingLost(KEY)]
+        assert len(network.take_sent()) == 1
+
+    def test_of_a_mapping_for_years_comes_within_a_day(self) -> None:
+        network = Network()
+        network.start()
+        network.deliver(_opened(lifetime=2**31))
+        assert network.take_events()[-1] == MappingOpened(KEY, 443, 86400, EDGE)
+        network.take_sent()
+        network.run(86400)
+        assert network.take_sent()
+
+    @pytest.mark.parametrize("speaks", ["both", "natpmp"])
+    def test_goes_on_for_days_with_a_third_of_all_packets_lost(
+        self, speaks: str
+    ) -> None:
+        network = of_both(loss=30, speaks=speaks)
+        network.start()
+        network.run(100)
+        for _ in range(100):
+            network.run(3600)
+            assert network.world
+            assert [key for key, _ in network.world.table.list_open()] == [KEY]
+
+    def test_in_natpmp_asks_for_the_address_too(self) -> None:
+        network = of_both(speaks="natpmp")
+        network.start()
+        network.take_sent()
+        network.run(3600 * 5 / 8 + 1)
+        assert b"\0\0" in [data for _, data in network.take_sent()]
+
+
+class TestRefusal:
+    def test_is_told_and_asked_again_when_its_lifetime_is_over(self) -> None:
+        network = of_both()
+        assert network.world
+        network.world.server.set_outside(None, 0.0)
+        network.start()
+        refused = MappingRefused(KEY, Via.PCP, Result.NETWORK_FAILURE, 30)
+        assert network.take_events() == [refused]
+        network.take_sent()
+        network.run(29.9)
+        assert network.take_sent() == []
+        network.world.server.set_outside(OUTSIDE, 30.0)
+        network.run(1)
+        assert MappingOpened(KEY, 443, 3600, OUTSIDE) in network.take_events()
+
+    def test_in_natpmp_is_for_a_while(self) -> None:
+        network = Network()
+        network.start()
+        network.deliver(bytes.fromhex("00000001 00000007"))
+        network.deliver(bytes.fromhex("00820002 00000007 1f900000 00000000"))
+        assert network.take_events() == [MappingRefused(KEY, Via.NATPMP, 2, 1800)]
+
+    def test_with_a_code_that_nobody_knows_is_one(self) -> None:
+        # RFC 6886, 3.5.
+        network = Network()
+        network.start()
+        network.deliver(bytes.fromhex("00000001 00000007"))
+        network.deliver(bytes.fromhex("00820063 00000007 1f900000 00000000"))
+        assert network.take_events() == [MappingRefused(KEY, Via.NATPMP, 99, 1800)]
+
+    def test_of_a_renewal_ends_the_mapping_unless_it_passes(self) -> None:
+        network = Network()
+        network.start()
+        request = network.take_sent()[0][1]
+        network.deliver(_opened())
+        network.take_events()
+        failing = encode_error(request, Result.NO_RESOURCES, 30, 0, is_parsed=True)
+        network.deliver(failing)
+        assert network.take_events() == []
+        denied = encode_error(request, Result.NOT_AUTHORIZED, 600, 0, is_parsed=True)
+        network.deliver(denied)
+        refused = MappingRefused(KEY, Via.PCP, Result.NOT_AUTHORIZED, 600)
+        assert network.take_events() == [MappingLost(KEY), refused]
+
+    def test_for_years_is_for_a_day(self) -> None:
+        network = Network()
+        network.start()
+        request = network.take_sent()[0][1]
+        error = encode_error(
+            request, Result.UNSUPP_PROTOCOL, 2**32 - 1, 0, is_parsed=True
+        )
+        network.deliver(error)
+        (refused,) = network.take_events()
+        assert isinstance(refused, MappingRefused)
+        assert refused.retry == 86400
+
+
+class TestClosing:
+    def test_deletes_and_tells(self) -> None:
+        network = of_both()
+        network.start()
+        network.take_events()
+        network.client.stop(KEY, network.now)
+        network.run(0)
+        assert network.take_events() == [MappingClosed(KEY, is_confirmed=True)]
+        assert network.world
+        assert network.world.table.list_open() == []
+        # RFC 6887, 15.1: lifetime, suggested port and address are zero.
+        request = network.sent[-1][1]
+        assert request[4:8] == bytes(4)
+        assert request[42:] == bytes(12) + b"\xff\xff" + bytes(4)
+
+    def test_in_natpmp_has_no_port(self) -> None:
+        network = of_both(speaks="natpmp")
+        network.start()
+        network.client.stop(KEY, network.now)
+        network.run(0)
+        assert network.sent[-1][1] == natpmp_map(2, 8080, 0, 0)
+        assert network.take_events()[-1] == MappingClosed(KEY, is_confirmed=True)
+
+    def test_without_an_answer_ends_at_last(self) -> None:
+        network = Network()
+        network.start()
+        network.deliver(_opened())
+        network.client.stop(KEY, network.now)
+        network.run(60)
+        assert network.take_events()[-1] == MappingClosed(KEY, is_confirmed=False)
+        assert network.client.get_timer() is None
+
+    def test_of_what_was_never_asked_for_needs_no_packet(self) -> None:
+        network = Network()
+        network.client.start(KEY, 443, 3600, FIRST, 0.0)
+        network.client.stop(KEY, 0.0)
+        network.run(10)
+        assert network.sent == []
+        assert network.take_events() == [MappingClosed(KEY, is_confirmed=True)]
+
+    def test_of_what_was_refused_needs_no_packet(self) -> None:
+        network = of_both()
+        assert network.world
+        network.world.server.set_outside(None, 0.0)
+        network.start()
+        network.client.stop(KEY, 1.0)
+        assert network.client.next_event() == MappingClosed(KEY, is_confirmed=True)
+        assert network.client.get_timer() is None
+
+    def test_takes_no_yes_to_the_request_before_for_an_answer(self) -> None:
+        network = Network()
+        network.start()
+        network.client.stop(KEY, network.now)
+        network.run(0)
+        network.deliver(_opened())
+        assert network.take_events() == []
+
+
+class TestState:
+    def test_lost_with_another_address_is_made_again(self) -> None:
+        network = of_both()
+        network.start()
+        network.run(1000)
+        network.take_events()
+        network.take_sent()
+        assert network.world
+        network.world.withdraw(KEY)
+        network.world.server.set_outside(ELSEWHERE, network.now)
+        network.run(5)
+        assert network.take_events()[:2] == [
+            EdgeChanged(ELSEWHERE),
+            MappingOpened(KEY, 443, 3600, ELSEWHERE),
+        ]
+
+    def test_lost_is_seen_by_the_epoch_of_any_answer(self) -> None:
+        network = Network()
+        network.start()
+        network.deliver(_opened(epoch=5000))
+        network.run(100)
+        network.take_sent()
+        network.deliver(encode_announcement(5100))
+        network.run(5)
+        assert network.take_sent() == []
+        network.deliver(encode_announcement(3))
+        network.run(5)
+        # At a random time, so that not all clients come at once.
+        ((time, _),) = network.take_sent()
+        assert 105 <= time <= 110
+
+    def test_a_mapping_that_changed_is_taken_in(self) -> None:
+        # RFC 6887, 14.2: an update, which nobody asked for.
+        network = Network()
+        network.start()
+        network.deliver(_opened())
+        network.take_events()
+        network.deliver(_opened(outer=444, lifetime=600))
+        assert network.take_events() == [MappingOpened(KEY, 444, 600, EDGE)]
+
+    def test_the_edge_of_natpmp_changes_by_announcement(self) -> None:
+        network = of_both(speaks="natpmp")
+        network.start()
+        network.take_events()
+        network.deliver(bytes.fromhex("00800000 00000000 cb007109"))
+        assert network.take_events() == [EdgeChanged(EDGE)]
+        network.deliver(bytes.fromhex("00800003 00000000 00000000"))
+        assert network.take_events() == [EdgeChanged(None)]
+
+
+class TestStrangers:
+    @pytest.mark.parametrize(
+        ("source", "port"), [(FOREIGN, 5351), (ROUTER, 5350), (ROUTER, 53)]
+    )
+    def test_who_is_not_the_router_is_not_believed(
+        self, source: object, port: int
+    ) -> None:
+        network = Network()
+        network.start()
+        network.client.receive_datagram(_opened(), source, port, 0.0)  # type: ignore[arg-type]
+        assert network.client.next_event() is None
+
+    def test_another_nonce_is_not_believed(self) -> None:
+        network = Network()
+        network.start()
+        network.deliver(_opened(nonce=SECOND))
+        assert network.take_events() == []
+
+    def test_another_mapping_is_not_believed(self) -> None:
+        network = Network()
+        network.start(OTHER)
+        network.deliver(_opened())
+        assert network.take_events() == []
+
+    def test_the_answer_to_a_deletion_from_before_opens_nothing(self) -> None:
+        network = Network()
+        network.start()
+        network.deliver(_opened(lifetime=0))
+        assert network.take_events() == []
+
+    @settings(max_examples=200)
+    @given(
+        st.lists(
+            st.binary(max_size=80)
+            | st.binary(min_size=58, max_size=58).map(lambda rest: b"\2\x81" + rest)
+            | st.binary(min_size=14, max_size=14).map(lambda rest: b"\0\x82" + rest),
+            max_size=8,
+        )
+    )
+    def test_no_bytes_raise(self, packets: list[bytes]) -> None:
+        network = Network()
+        network.start()
+        for data in packets:
+            network.deliver(data)
+            network.run(1)
+            timer = network.client.get_timer()
+            assert timer is None or timer > network.now
+
+
+class TestVersions:
+    def test_a_router_of_pcp_only_is_asked_by_pcp(self) -> None:
+        network = of_both(speaks="pcp")
+        router, network.router = network.router, silent
+        network.start()
+        network.run(15)
+        assert network.take_sent()[-1][1][0] == 0
+        network.router = router
+        network.run(10)
+        assert network.client.via is Via.PCP
+        assert MappingOpened(KEY, 443, 3600, OUTSIDE) in network.take_events()
+
+    def test_a_router_of_pcp_version_1_is_asked_by_natpmp(self) -> None:
+        network = Network()
+        network.start()
+        network.deliver(b"\1\x81\0\1" + bytes(20))
+        assert network.client.via is Via.NATPMP
+
+    def test_the_second_refusal_of_a_version_changes_nothing(self) -> None:
+        network = of_both(speaks="natpmp")
+        network.start()
+        network.deliver(bytes.fromhex("00000001 00000000"))
+        assert network.client.via is Via.NATPMP
+        assert len(network.take_events()) == 2
