@@ -54,7 +54,7 @@ class Pair:
         self.now = 100.0
         self.client = IgdClient(OWN, ROUTER)
         self.answer = answer
-        self.searches: list[bytes] = []
+        self.searches: list[tuple[bytes, IPv4Address]] = []
         self.events: list[ClientEvent] = []
         self.exchanges = 0
         self.is_found = False

@@ -31,6 +31,7 @@ from qubesforward.portmap.igd_finder import (
 )
 from qubesforward.portmap.igd_opening import MAX_PORTS, REFUSED_FOR
 from qubesforward.portmap.mapping import Key, Transport, Via
+from qubesforward.portmap.ssdp import GROUP
 from tests.portmap.igd_router import (
     DESCRIPTION,
     EDGE,
@@ -59,7 +60,8 @@ def test_our_own_server_is_found_opens_and_closes() -> None:
     router = OurRouter()
     pair = Pair(router)
     pair.open()
-    for search in pair.searches:
+    assert {address for _, address in pair.searches} == {ROUTER, GROUP}
+    for search, _ in pair.searches:
         for answer, _ in router.server.receive_search(search, 40000, pair.now):
             pair.client.receive_datagram(answer, ROUTER)
     assert pair.turn() == [EdgeChanged(EDGE), OPENED]
@@ -263,7 +265,7 @@ def test_router_that_falls_silent_is_searched_for_and_the_mapping_ends() -> None
     asked = MAX_FAILURES * (EDGE_RETRY + EXCHANGE_TIME)
     assert pair.pass_time(EDGE_TIME + asked + SEARCHES * SEARCH_TIME) == [NoAnswer()]
     assert len(pair.silent) == MAX_FAILURES
-    assert len(pair.searches) == SEARCHES * 4
+    assert len(pair.searches) == SEARCHES * 8
     assert MappingLost(WEB) in pair.pass_time(7200)
     router.is_silent, pair.is_found = False, True
     assert pair.pass_time(LONGEST_REST) == [OPENED]
@@ -280,9 +282,9 @@ def test_silence_while_withdrawing_is_reported() -> None:
 def test_no_router_is_searched_for_ever_more_seldom() -> None:
     pair = Pair(Scripted())
     pair.open()
-    assert len(pair.searches) == 4
+    assert len(pair.searches) == 8
     assert pair.pass_time(SEARCHES * SEARCH_TIME) == [NoAnswer()]
-    assert len(pair.searches) == 4 * SEARCHES
+    assert len(pair.searches) == 8 * SEARCHES
     assert pair.pass_time(FIRST_REST - 1) == []
     assert pair.pass_time(1 + SEARCHES * SEARCH_TIME) == [NoAnswer()]
     assert pair.pass_time(FIRST_REST * 2 - 1) == []

@@ -5,7 +5,7 @@
 
     client = IgdClient(own, router)
     client.open(key, outer, lifetime, now); client.close(key, now)
-    client.take_datagrams()                    → searches to send to the group
+    client.take_datagrams()                    → searches, and to whose port 1900
     client.receive_datagram(data, address)
     client.take_exchange(now)                  → a connection to make, one at a time:
         send exchange.request to exchange.address, exchange.port; then
@@ -122,8 +122,8 @@ class IgdClient:
         del self._openings[opening.key]
         self._events.append(MappingClosed(opening.key, is_confirmed))
 
-    def take_datagrams(self) -> list[bytes]:
-        """Return what is to be sent to the group at port 1900, once."""
+    def take_datagrams(self) -> list[tuple[bytes, IPv4Address]]:
+        """Return what is to be sent, and to whose port 1900, once."""
         return self._finder.take_datagrams()
 
     def take_events(self) -> list[ClientEvent]:

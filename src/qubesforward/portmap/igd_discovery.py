@@ -44,20 +44,27 @@ class Connection:
         return self.service.endswith("WANIPConnection:2")
 
 
-def render_searches() -> list[bytes]:
-    """Return the searches to send to the group at port 1900, one packet each."""
+def render_searches(router: IPv4Address) -> list[tuple[bytes, IPv4Address]]:
+    """Return searches, one packet each, and to whose port 1900 they go.
+
+    To the router itself too: a firewall that knows connections takes what a multicast
+    search is answered with for something new.
+    """
     return [
-        render_head(
-            "M-SEARCH * HTTP/1.1",
-            [
-                ("HOST", f"{GROUP}:{PORT}"),
-                ("MAN", '"ssdp:discover"'),
-                ("MX", str(WAIT)),
-                ("ST", target),
-            ],
-        )
+        (_render_search(target, to), to)
+        for to in (router, GROUP)
         for target in _TARGETS
     ]
+
+
+def _render_search(target: str, to: IPv4Address) -> bytes:
+    fields = [
+        ("HOST", f"{to}:{PORT}"),
+        ("MAN", '"ssdp:discover"'),
+        ("MX", str(WAIT)),
+        ("ST", target),
+    ]
+    return render_head("M-SEARCH * HTTP/1.1", fields)
 
 
 def parse_found(untrusted_data: bytes, router: IPv4Address) -> Url | None:

@@ -77,7 +77,7 @@ class RouterFinder:
         self._places: list[Url] = []
         self._connections: list[Connection] = []
         self._checked = 0
-        self._datagrams: list[bytes] = []
+        self._datagrams: list[tuple[bytes, IPv4Address]] = []
 
     @property
     def connection(self) -> Connection:
@@ -98,11 +98,11 @@ class RouterFinder:
 
     def _search(self, now: float) -> None:
         self._searches += 1
-        self._datagrams = render_searches()
+        self._datagrams = render_searches(self._router)
         self._until = now + SEARCH_TIME
 
-    def take_datagrams(self) -> list[bytes]:
-        """Return what is to be sent to the group, once."""
+    def take_datagrams(self) -> list[tuple[bytes, IPv4Address]]:
+        """Return what is to be sent, and to whom, once."""
         datagrams, self._datagrams = self._datagrams, []
         return datagrams
 
