@@ -150,9 +150,10 @@ def _ask_router(data: bytes) -> str:
     client.open(Key(Transport.TCP, 443), 443, 600, 0.0)
     now, shape = 0.0, []
     for untrusted in data.split(b"HTTP/1.1 ")[:12]:
-        client.receive_datagram(b"HTTP/1.1 " + untrusted, _ROUTER)
         exchange = client.take_exchange(now)
-        if exchange is not None:
+        if exchange is None:
+            client.receive_datagram(b"HTTP/1.1 " + untrusted, _ROUTER)
+        else:
             assert exchange.address == _ROUTER
             assert exchange.request.count(b"\r\n\r\n") == 1
             client.receive(exchange, b"HTTP/1.1 " + untrusted, now)

@@ -25,7 +25,6 @@ from qubesforward.portmap.mapping import (
     Via,
     Wish,
 )
-from qubesforward.portmap.record import Record
 from qubesforward.portmap.soap import Fault
 from qubesforward.portmap.table import Table
 
