@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a qube sends to its gateway by UPnP: searches, requests, documents, calls."""
+"""UPnP: what a qube sends to its gateway, and what a router sends to its client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from ipaddress import IPv4Address
 from fuzz.target import Target
 from qubesforward.portmap.http_server import MAX_BODY, HttpConnection, Response
 from qubesforward.portmap.igd import IgdServer
-from qubesforward.portmap.soap import MalformedSoap, parse_call, render_call
+from qubesforward.portmap.igd_client import IgdClient
+from qubesforward.portmap.igd_description import render_device
+from qubesforward.portmap.mapping import Key, Transport
+from qubesforward.portmap.soap import (
+    MalformedSoap,
+    parse_call,
+    render_answer,
+    render_call,
+)
 from qubesforward.portmap.ssdp import (
     Device,
     MalformedSearch,
@@ -136,6 +144,49 @@ def _serve(data: bytes) -> str:
     return f"{shape}"
 
 
+def _ask_router(data: bytes) -> str:
+    """Give a client one datagram after the other, and then answers, from a router."""
+    client = IgdClient(IPv4Address("192.168.1.2"), _ROUTER)
+    client.open(Key(Transport.TCP, 443), 443, 600, 0.0)
+    now, shape = 0.0, []
+    for untrusted in data.split(b"HTTP/1.1 ")[:12]:
+        exchange = client.take_exchange(now)
+        if exchange is None:
+            client.receive_datagram(b"HTTP/1.1 " + untrusted, _ROUTER)
+        else:
+            assert exchange.address == _ROUTER
+            assert exchange.request.count(b"\r\n\r\n") == 1
+            client.receive(exchange, b"HTTP/1.1 " + untrusted, now)
+            client.receive_end(exchange, now)
+            assert exchange.is_done
+        now += 1
+        client.handle_timer(now)
+        assert len(client.take_datagrams()) <= 8
+        shape += [type(event).__name__ for event in client.take_events()]
+    return f"{shape[:6]}"
+
+
+def _render_answer(action: str, *arguments: tuple[str, str]) -> bytes:
+    body = render_answer(_SERVICE, action, arguments)
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
+_ROUTER = IPv4Address("192.168.1.1")
+_FOUND = (
+    b"HTTP/1.1 200 OK\r\nST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\n"
+    b"LOCATION: http://192.168.1.1:5000/2/gateway.xml\r\n\r\n"
+)
+_DESCRIBED = render_device(Device(_UUID, _ROUTER, 5000), 2)
+_ROUTER_SAYS = b"".join(
+    (
+        _FOUND,
+        b"HTTP/1.1 200 OK\r\n\r\n" + _DESCRIBED,
+        _render_answer("GetStatusInfo", ("NewConnectionStatus", "Connected")),
+        _render_answer("GetExternalIPAddress", ("NewExternalIPAddress", "9.9.9.9")),
+        _render_answer("AddAnyPortMapping", ("NewReservedPort", "443")),
+    )
+)
+
 _XML_WORDS = (
     *(b"<", b"</", b"/>", b"<!--", b"-->", b"<!DOCTYPE a [", b"<![CDATA[", b"]]>"),
     *(b"&amp;", b"&#x41;", b"&a;", b"xmlns", b"xmlns:a='u'", b"<a:b>", b"<?xml", b"'"),
@@ -164,5 +215,12 @@ TARGETS = (
         (),
         (_GET, *_POSTS, b"".join(_POSTS)),
         (*_HTTP_WORDS, *_XML_WORDS),
+    ),
+    Target(
+        "igd-router",
+        _ask_router,
+        (),
+        (_ROUTER_SAYS, _FOUND + _render_answer("AddPortMapping")),
+        (*_HTTP_WORDS, *_XML_WORDS, b"<URLBase>http://192.168.1.1/</URLBase>"),
     ),
 )

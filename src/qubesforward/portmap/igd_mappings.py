@@ -25,7 +25,6 @@ from qubesforward.portmap.mapping import (
     Via,
     Wish,
 )
-from qubesforward.portmap.record import Record
 from qubesforward.portmap.soap import Fault
 from qubesforward.portmap.table import Table
 
@@ -80,18 +79,17 @@ class Mappings:
     def add(self, wish: Wish, version: int, now: float) -> int | None:
         """Ask for a mapping; return its outer port, None while somebody is asked."""
         self._make_room(wish, version)
-        record = self._table.find(wish.key)
-        if record is not None and wish.holder not in record.leases:
-            held = [each for each in record.leases if each.via is Via.IGD]
-            if len(held) >= MAX_HOSTS:
-                raise Fault(_refuse_amount(wish, version))
+        holders = self._holders(wish.key)
+        hosts = [each for each in holders if each.via is Via.IGD]
+        if wish.holder not in holders and len(hosts) >= MAX_HOSTS:
+            raise Fault(_refuse_amount(wish, version))
         reply = self._table.ask(wish, now)
         if isinstance(reply, Pending):
             return None
         if isinstance(reply, Granted):
             return reply.outer
         if reply.reason is Reason.CONFLICT:
-            raise Fault(_refuse_conflict(record, version))
+            raise Fault(_refuse_conflict(self._holders(wish.key), version))
         if reply.reason is Reason.QUOTA:
             raise Fault(_refuse_amount(wish, version))
         if reply.reason is Reason.DENIED:
@@ -108,17 +106,21 @@ class Mappings:
         owner = self._table.find_outer(wish.key.transport, wish.outer)
         if owner is None or owner == wish.key:
             return
-        record = self._table.find(owner)
-        if record is None or set(record.leases) != {wish.holder}:
-            raise Fault(_refuse_conflict(record, version))
+        holders = self._holders(owner)
+        if holders != {wish.holder}:
+            raise Fault(_refuse_conflict(holders, version))
         self._table.release(owner, wish.holder)
+
+    def _holders(self, key: Key) -> set[Holder]:
+        record = self._table.find(key)
+        return set(record.leases) if record is not None else set()
 
     def list_all(self, now: float) -> list[Entry]:
         """Return all mappings, in the order in which they came."""
         return [
             entry
-            for key, record in self._table.list_open()
-            for entry in _list_entries(key, record, now)
+            for key, _ in self._table.list_open()
+            for entry in self._list_entries(key, now)
         ]
 
     def find(
@@ -126,12 +128,36 @@ class Mappings:
     ) -> Entry:
         """Return the mapping of an outer port for this host; Fault 714 without one."""
         key = self._table.find_outer(transport, outer)
-        record = self._table.find(key) if key is not None else None
-        if key is not None and record is not None:
-            for entry in _list_entries(key, record, now):
+        if key is not None:
+            for entry in self._list_entries(key, now):
                 if entry.remote == ("" if remote is None else str(remote)):
                     return entry
         raise Fault(714)
+
+    def _list_entries(self, key: Key, now: float) -> list[Entry]:
+        record = self._table.find(key)
+        if record is None or not record.is_open:
+            return []
+        # A lease that was just asked for has no end yet: it is no mapping so far.
+        held = {each: lease for each, lease in record.leases.items() if lease.end > now}
+        entries = [
+            Entry(
+                key,
+                record.outer,
+                str(IPv4Address(holder.nonce)) if holder.nonce else "",
+                lease.wish.untrusted_name,
+                int(lease.end - now),
+                holder,
+            )
+            for holder, lease in held.items()
+            if holder.via is Via.IGD
+        ]
+        if entries or not held:
+            return entries
+        longest = max(held.values(), key=lambda lease: lease.end)
+        remote = _format_sources(record.sources)
+        name, left = longest.wish.untrusted_name, int(longest.end - now)
+        return [Entry(key, record.outer, remote, name, left, None)]
 
     def delete(self, entry: Entry) -> None:
         """Let go of a mapping; Fault 606 if it is held by another protocol."""
@@ -145,36 +171,10 @@ def _refuse_amount(wish: Wish, version: int) -> int:
     return 728 if version >= 2 and not wish.exact else 501
 
 
-def _refuse_conflict(record: Record | None, version: int) -> int:
+def _refuse_conflict(holders: set[Holder], version: int) -> int:
     """Return the code for "somebody else has the port"; 729: by another protocol."""
-    others = record.leases if record is not None else ()
-    is_foreign = any(each.via is not Via.IGD for each in others)
+    is_foreign = any(each.via is not Via.IGD for each in holders)
     return 729 if version >= 2 and is_foreign else 718
-
-
-def _list_entries(key: Key, record: Record, now: float) -> list[Entry]:
-    if not record.is_open:
-        return []
-    # A lease that was just asked for has no end yet: it is no mapping so far.
-    held = {each: lease for each, lease in record.leases.items() if lease.end > now}
-    entries = [
-        Entry(
-            key,
-            record.outer,
-            str(IPv4Address(holder.nonce)) if holder.nonce else "",
-            lease.wish.untrusted_name,
-            int(lease.end - now),
-            holder,
-        )
-        for holder, lease in held.items()
-        if holder.via is Via.IGD
-    ]
-    if entries or not held:
-        return entries
-    longest = max(held.values(), key=lambda lease: lease.end)
-    remote = _format_sources(record.sources)
-    name, left = longest.wish.untrusted_name, int(longest.end - now)
-    return [Entry(key, record.outer, remote, name, left, None)]
 
 
 def _format_sources(sources: frozenset[Network]) -> str:
