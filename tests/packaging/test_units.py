@@ -12,6 +12,7 @@ import pytest
 
 UNITS = Path(__file__).parents[2] / "packaging" / "systemd"
 DAEMON, AGENT = "qubes-forwardd.service", "qubes-forward-agent.service"
+GATEWAY = "qubes-forward-gateway.service"
 
 ANALYZE = shutil.which("systemd-analyze")
 needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze here")
@@ -49,7 +50,14 @@ def test_the_agent_has_one_capability() -> None:
     assert unit["DynamicUser"] == ["yes"]
 
 
-@pytest.mark.parametrize("name", [DAEMON, AGENT])
+def test_the_gateway_has_no_capability() -> None:
+    unit = read_unit(GATEWAY)
+    assert unit["CapabilityBoundingSet"] == [""]
+    assert "AmbientCapabilities" not in unit
+    assert unit["DynamicUser"] == ["yes"]
+
+
+@pytest.mark.parametrize("name", [DAEMON, AGENT, GATEWAY])
 def test_a_service_comes_back_and_never_gives_up(name: str) -> None:
     unit = read_unit(name)
     assert unit["Restart"] == ["on-failure"]
@@ -61,7 +69,7 @@ def test_a_service_comes_back_and_never_gives_up(name: str) -> None:
 
 # The exposure is 10 without any sandbox; what is left is in docs/privileges.md.
 @needs_systemd
-@pytest.mark.parametrize(("name", "most"), [(DAEMON, 0.9), (AGENT, 1.9)])
+@pytest.mark.parametrize(("name", "most"), [(DAEMON, 0.9), (AGENT, 1.9), (GATEWAY, 1.9)])
 def test_little_is_exposed(name: str, most: float) -> None:
     said = analyze("security", "--offline=yes", str(UNITS / name))
     if "unrecognized option" in said or "--offline" in said:
