@@ -454,3 +454,29 @@ class TestVersions:
         network.deliver(bytes.fromhex("00000001 00000000"))
         assert network.client.via is Via.NATPMP
         assert len(network.take_events()) == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    loss=st.integers(0, 60),
+    seed=st.integers(0, 2**16),
+    speaks=st.sampled_from(["both", "natpmp", "pcp"]),
+)
+def test_whatever_is_lost_it_opens_in_the_end_and_closes(
+    loss: int, seed: int, speaks: str
+) -> None:
+    network = of_both(loss, seed, speaks)
+    network.start()
+    network.client.start(OTHER, 444, 3600, SECOND, 0.0)
+    network.run(3 * 3600)
+    opened = {one.key for one in network.events if isinstance(one, MappingOpened)}
+    assert opened == {KEY, OTHER}
+    for key in (KEY, OTHER):
+        network.client.stop(key, network.now)
+    network.run(4 * 3600)
+    closed = {one.key for one in network.events if isinstance(one, MappingClosed)}
+    assert closed == {KEY, OTHER}
+    assert network.client.get_timer() is None
+    # What the router was not told of has ended by itself.
+    assert network.world
+    assert network.world.table.list_open() == []
