@@ -13,7 +13,11 @@ from qubesforward.portmap.datagram_client import DatagramClient
 from qubesforward.portmap.mapping import Address, Key, Transport
 from qubesforward.portmap.natpmp_server import NatPmpServer
 from qubesforward.portmap.pcp_result import Result
-from qubesforward.portmap.pcp_wire import encode_error
+from qubesforward.portmap.pcp_wire import (
+    MapResponse,
+    encode_error,
+    encode_map_response,
+)
 from tests.portmap.server_world import CLIENT, FIRST, OUTSIDE, World
 
 ROUTER = ip_address("10.137.0.1")
@@ -21,6 +25,18 @@ KEY = Key(Transport.TCP, 8080)
 OTHER = Key(Transport.UDP, 8081)
 
 Router = Callable[[bytes, float], list[bytes]]
+
+
+EDGE = ip_address("203.0.113.9")
+"""The outside address of a router made by hand."""
+
+
+def opened(
+    outer: int = 443, lifetime: int = 3600, *, epoch: int = 0, nonce: bytes = FIRST
+) -> bytes:
+    return encode_map_response(
+        MapResponse(0, lifetime, epoch, nonce, 6, 8080, outer, EDGE)
+    )
 
 
 def silent(data: bytes, now: float) -> list[bytes]:

@@ -11,7 +11,12 @@ from ipaddress import ip_address
 from qubesforward.portmap.datagram_server import DatagramServer
 from qubesforward.portmap.mapping import Address, Key, Network, Reason
 from qubesforward.portmap.pcp_options import encode_options
-from qubesforward.portmap.pcp_wire import MapRequest, encode_map_request
+from qubesforward.portmap.pcp_result import Result
+from qubesforward.portmap.pcp_wire import (
+    MapRequest,
+    decode_response,
+    encode_map_request,
+)
 from qubesforward.portmap.table import (
     Asked,
     Event,
@@ -52,6 +57,13 @@ def pcp_map(
     request = MapRequest(lifetime, nonce, protocol, internal, suggested, outside)
     options = encode_options(exact=exact, filters=filters)
     return encode_map_request(request, client, options)
+
+
+def result_of(answer: bytes | None) -> tuple[Result, int]:
+    """Return the code and the lifetime of an answer in PCP."""
+    assert answer is not None
+    response = decode_response(answer)
+    return Result(response.result), response.lifetime
 
 
 @dataclass

@@ -14,7 +14,6 @@ from qubesforward.portmap.pcp_wire import (
     MapResponse,
     decode_response,
     encode_announce_request,
-    pack_address,
 )
 from qubesforward.portmap.table import Asked
 from tests.portmap.server_world import (
@@ -25,6 +24,7 @@ from tests.portmap.server_world import (
     World,
     natpmp_map,
     pcp_map,
+    result_of,
 )
 
 KEY = Key(Transport.TCP, 8080)
@@ -37,16 +37,6 @@ def _read(answer: bytes | None) -> MapResponse:
     response = decode_response(answer)
     assert isinstance(response, MapResponse)
     return response
-
-
-def _result(answer: bytes | None) -> tuple[Result, int]:
-    assert answer is not None
-    response = decode_response(answer)
-    return Result(response.result), response.lifetime
-
-
-def _networks(*texts: str) -> frozenset[Network]:
-    return frozenset(ip_network(text) for text in texts)
 
 
 class TestMapping:
@@ -84,7 +74,7 @@ class TestMapping:
     def test_without_an_outside_asks_nobody(self) -> None:
         world = World(outside=None)
         answer = world.send(pcp_map(8080))
-        assert _result(answer) == (Result.NETWORK_FAILURE, 30)
+        assert result_of(answer) == (Result.NETWORK_FAILURE, 30)
         assert world.asked == []
 
     @pytest.mark.parametrize("protocol", [1, 58, 132, 136, 255])
@@ -92,14 +82,14 @@ class TestMapping:
     def test_of_another_protocol_is_none(self, protocol: int, port: int) -> None:
         world = World()
         answer = world.send(pcp_map(port, protocol=protocol))
-        assert _result(answer) == (Result.UNSUPP_PROTOCOL, 1800)
+        assert result_of(answer) == (Result.UNSUPP_PROTOCOL, 1800)
         assert world.asked == []
 
     @pytest.mark.parametrize("protocol", [0, 6, 17])
     def test_of_all_ports_is_none(self, protocol: int) -> None:
         world = World()
         answer = world.send(pcp_map(0, protocol=protocol))
-        assert _result(answer) == (Result.UNSUPP_PROTOCOL, 1800)
+        assert result_of(answer) == (Result.UNSUPP_PROTOCOL, 1800)
         assert world.asked == []
 
 
@@ -118,7 +108,7 @@ class TestNonce:
         request = pcp_map(8080, SECOND, suggested=7)
         answer = world.send(request)
         # 11.3; and a copy of the request, as for any error.
-        assert _result(answer) == (Result.NOT_AUTHORIZED, 3000)
+        assert result_of(answer) == (Result.NOT_AUTHORIZED, 3000)
         assert answer is not None
         assert answer[24:] == request[24:]
 
@@ -126,17 +116,17 @@ class TestNonce:
         world = World()
         world.send(pcp_map(8080))
         answer = world.send(pcp_map(8080, SECOND, lifetime=0))
-        assert _result(answer) == (Result.NOT_AUTHORIZED, 3600)
+        assert result_of(answer) == (Result.NOT_AUTHORIZED, 3600)
         for protocol in (0, 6):
             answer = world.send(pcp_map(0, SECOND, protocol=protocol, lifetime=0))
-            assert _result(answer) == (Result.SUCCESS, 0)
+            assert result_of(answer) == (Result.SUCCESS, 0)
         assert len(world.table.list_open()) == 1
 
     def test_another_waits_for_nothing(self) -> None:
         world = World(decides=False)
         world.send(pcp_map(8080))
         answer = world.send(pcp_map(8080, SECOND))
-        assert _result(answer) == (Result.NOT_AUTHORIZED, 30)
+        assert result_of(answer) == (Result.NOT_AUTHORIZED, 30)
         (answer,) = world.grant()
         assert _read(answer).nonce == FIRST
 
@@ -155,7 +145,7 @@ class TestDeletion:
     def test_of_what_is_not_there_succeeds(self, protocol: int) -> None:
         world = World()
         answer = world.send(pcp_map(8080, protocol=protocol, lifetime=0))
-        assert _result(answer) == (Result.SUCCESS, 0)
+        assert result_of(answer) == (Result.SUCCESS, 0)
 
     def test_of_all_is_of_those_with_the_nonce(self) -> None:
         world = World()
@@ -182,7 +172,7 @@ class TestDeletion:
         world.send(pcp_map(8080))
         world.send(natpmp_map(2, 8080, 0, 7200))
         answer = world.send(pcp_map(8080, lifetime=0))
-        assert _result(answer) == (Result.SUCCESS, 0)
+        assert result_of(answer) == (Result.SUCCESS, 0)
         assert world.released == []
 
 
@@ -191,7 +181,7 @@ class TestPreferFailure:
         world = World()
         world.take("tcp", 443)
         answer = world.send(pcp_map(8080, suggested=443, exact=True))
-        assert _result(answer) == (Result.CANNOT_PROVIDE_EXTERNAL, 30)
+        assert result_of(answer) == (Result.CANNOT_PROVIDE_EXTERNAL, 30)
         answer = world.send(pcp_map(8080, suggested=444, exact=True))
         assert _read(answer).external == 444
         assert answer is not None
@@ -201,9 +191,9 @@ class TestPreferFailure:
         world = World()
         world.send(pcp_map(8080, suggested=443))
         answer = world.send(pcp_map(8080, suggested=444, exact=True))
-        assert _result(answer) == (Result.CANNOT_PROVIDE_EXTERNAL, 30)
+        assert result_of(answer) == (Result.CANNOT_PROVIDE_EXTERNAL, 30)
         answer = world.send(pcp_map(8081, suggested=443, exact=True))
-        assert _result(answer) == (Result.CANNOT_PROVIDE_EXTERNAL, 30)
+        assert result_of(answer) == (Result.CANNOT_PROVIDE_EXTERNAL, 30)
 
     @pytest.mark.parametrize(
         ("address", "result"),
@@ -217,98 +207,14 @@ class TestPreferFailure:
     )
     def test_holds_for_the_address_too(self, address: str, result: Result) -> None:
         request = pcp_map(8080, suggested=443, exact=True, address=address)
-        assert _result(World().send(request))[0] is result
+        assert result_of(World().send(request))[0] is result
 
     def test_a_conflict_of_another_is_no_lack_of_ports(self) -> None:
         # 7.4: CANNOT_PROVIDE_EXTERNAL is for PREFER_FAILURE only.
         world = World(decides=False)
         world.send(pcp_map(8080, suggested=443))
         (answer,) = world.deny(Reason.CONFLICT, 30)
-        assert _result(answer) == (Result.NO_RESOURCES, 30)
-
-
-class TestFilter:
-    def test_is_what_is_asked_for_and_comes_back(self) -> None:
-        world = World()
-        answer = world.send(pcp_map(8080, filters=NEAR))
-        assert world.asked[0].sources == NEAR
-        assert answer is not None
-        assert answer[60:] == pcp_map(8080, filters=NEAR)[60:]
-
-    def test_comes_to_those_that_are_there(self) -> None:
-        world = World()
-        world.send(pcp_map(8080, filters=NEAR))
-        more = bytes.fromhex("03000014 00800000") + pack_address(
-            ip_address("203.0.113.9")
-        )
-        world.send(pcp_map(8080) + more)
-        assert [asked.sources for asked in world.asked] == [NEAR, NEAR | FAR]
-
-    def test_of_prefix_0_takes_the_earlier_ones_away(self) -> None:
-        world = World()
-        world.send(pcp_map(8080, filters=NEAR))
-        world.send(pcp_map(8080, filters=FAR))
-        world.send(pcp_map(8080, filters=frozenset()))
-        assert [one.sources for one in world.asked] == [NEAR, FAR, frozenset()]
-
-    def test_stays_at_a_renewal_without_one(self) -> None:
-        world = World()
-        world.send(pcp_map(8080, filters=NEAR))
-        world.now += 1800
-        assert _result(world.send(pcp_map(8080))) == (Result.SUCCESS, 3600)
-        assert world.asked[-1].sources == NEAR
-
-    def test_that_was_denied_is_no_success(self) -> None:
-        world = World(decides=False)
-        world.send(pcp_map(8080, filters=NEAR))
-        world.grant()
-        assert world.send(pcp_map(8080, filters=frozenset())) is None
-        (denied,) = world.deny()
-        assert _result(denied) == (Result.NOT_AUTHORIZED, 1800)
-        world.now += 60
-        answer = world.send(pcp_map(8080, filters=frozenset()))
-        assert _result(answer) == (Result.NOT_AUTHORIZED, 1740)
-        # The mapping stays as it was, and is renewed as it was.
-        assert _result(world.send(pcp_map(8080)))[0] is Result.SUCCESS
-        record = world.table.find(KEY)
-        assert record is not None
-        assert record.sources == NEAR
-
-    def test_does_not_slip_into_a_question_that_is_open(self) -> None:
-        world = World(decides=False)
-        world.send(pcp_map(8080, filters=NEAR))
-        world.send(pcp_map(8080, filters=FAR))
-        assert world.grant() == []
-        assert [one.sources for one in world.asked] == [FAR]
-        (answer,) = world.grant()
-        assert _result(answer)[0] is Result.SUCCESS
-
-    def test_of_eight_is_possible_of_nine_not(self) -> None:
-        world = World()
-        eight = frozenset[Network](ip_network(f"198.51.100.{n}") for n in range(8))
-        assert _result(world.send(pcp_map(8080, filters=eight)))[0] is Result.SUCCESS
-        nine = eight | FAR
-        answer = world.send(pcp_map(8080, filters=nine))
-        assert _result(answer) == (Result.EXCESSIVE_REMOTE_PEERS, 1800)
-        # The ninth comes to eight that are there.
-        ninth = encode_option(3, b"\0\x80\0\0" + pack_address(ip_address("1.2.3.4")))
-        answer = world.send(pcp_map(8080) + ninth)
-        assert _result(answer) == (Result.EXCESSIVE_REMOTE_PEERS, 1800)
-        record = world.table.find(KEY)
-        assert record is not None
-        assert record.sources == eight
-
-    def test_of_the_other_family_is_refused(self) -> None:
-        answer = World().send(pcp_map(8080, filters=_networks("2001:db8::/32")))
-        assert _result(answer) == (Result.EXCESSIVE_REMOTE_PEERS, 1800)
-
-    def test_of_one_protocol_is_widened_by_another_only_with_a_yes(self) -> None:
-        world = World(decides=False)
-        world.send(pcp_map(8080, filters=NEAR))
-        world.grant()
-        assert world.send(natpmp_map(2, 8080, 0, 3600)) is None
-        (question,) = world.asked
-        assert (question.sources, question.renews) == (frozenset(), True)
+        assert result_of(answer) == (Result.NO_RESOURCES, 30)
 
 
 @pytest.mark.parametrize(
@@ -325,10 +231,10 @@ def test_a_refusal_lasts(
     world = World(decides=False)
     assert world.send(pcp_map(8080)) is None
     (denied,) = world.deny(reason, retry)
-    assert _result(denied) == expected
+    assert result_of(denied) == expected
     world.now += 10
     answer = world.send(pcp_map(8080))
-    assert _result(answer) == (expected[0], retry - 10)
+    assert result_of(answer) == (expected[0], retry - 10)
     assert world.asked == []
     world.now += retry
     assert world.send(pcp_map(8080)) is None
@@ -338,9 +244,9 @@ def test_a_refusal_lasts(
 def test_too_many_mappings_are_beyond_the_quota() -> None:
     world = World()
     for port in range(64):
-        assert _result(world.send(pcp_map(1 + port)))[0] is Result.SUCCESS
+        assert result_of(world.send(pcp_map(1 + port)))[0] is Result.SUCCESS
     answer = world.send(pcp_map(8080))
-    assert _result(answer) == (Result.USER_EX_QUOTA, 30)
+    assert result_of(answer) == (Result.USER_EX_QUOTA, 30)
 
 
 def test_an_announcement_is_answered_with_the_epoch() -> None:
@@ -411,7 +317,7 @@ def test_malformed_packets(request_: str, expected: str | None) -> None:
 def test_an_unknown_optional_option_is_left_out_of_the_answer() -> None:
     unknown = encode_option(0x90, b"whatever")
     answer = World().send(pcp_map(8080) + unknown)
-    assert _result(answer)[0] is Result.SUCCESS
+    assert result_of(answer)[0] is Result.SUCCESS
     assert answer is not None
     assert len(answer) == 60
 

@@ -123,8 +123,7 @@ class DatagramClient:
             return
         was_refused = wanted.state is State.RESTING and not wanted.external
         if was_refused or wanted.last_sent == float("-inf"):
-            del self._wanted[key]
-            self._events.append(MappingClosed(key, is_confirmed=True))
+            self._close(wanted, is_confirmed=True)
             return
         wanted.begin(State.CLOSING, now)
 
@@ -277,7 +276,7 @@ class DatagramClient:
         self._end_turn(EDGE)
         self._edge_question = None
         self._set_edge(None if response.result else response.address)
-        if response.result:
+        if response.result and self._wanted:
             self._ask_edge(now + SHORT_LIVED)
 
     def _receive_pcp(
@@ -368,4 +367,6 @@ class DatagramClient:
 
     def _close(self, wanted: Wanted, *, is_confirmed: bool) -> None:
         del self._wanted[wanted.key]
+        if not self._wanted:
+            self._edge_question = None
         self._events.append(MappingClosed(wanted.key, is_confirmed))
