@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from ipaddress import IPv4Address
 
-from qubesforward.portmap.client_events import ClientEvent
+from qubesforward.portmap.client_events import ClientEvent, EdgeChanged, MappingOpened
 from qubesforward.portmap.igd import IgdServer
 from qubesforward.portmap.igd_client import Exchange, IgdClient
 from qubesforward.portmap.mapping import Key, Transport
@@ -22,6 +22,7 @@ from qubesforward.portmap.table import Asked, Settled, Table
 OWN, ROUTER = IPv4Address("192.168.1.2"), IPv4Address("192.168.1.1")
 EDGE = IPv4Address("198.51.100.7")
 WEB = Key(Transport.TCP, 443)
+OPENED = MappingOpened(WEB, 443, 7200, EDGE)
 
 FOUND = (
     b"HTTP/1.1 200 OK\r\nST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\n"
@@ -147,6 +148,14 @@ class Scripted:
         return [
             call.untrusted_arguments for call in self.calls if call.action == action
         ]
+
+
+def opened(router: Scripted) -> Pair:
+    """A client for which this router leads port 443."""
+    pair = Pair(router)
+    pair.open()
+    assert pair.find() == [EdgeChanged(EDGE), OPENED]
+    return pair
 
 
 class OurRouter:
