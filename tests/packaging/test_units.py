@@ -69,7 +69,9 @@ def test_a_service_comes_back_and_never_gives_up(name: str) -> None:
 
 # The exposure is 10 without any sandbox; what is left is in docs/privileges.md.
 @needs_systemd
-@pytest.mark.parametrize(("name", "most"), [(DAEMON, 0.9), (AGENT, 1.9), (GATEWAY, 1.9)])
+@pytest.mark.parametrize(
+    ("name", "most"), [(DAEMON, 0.9), (AGENT, 1.9), (GATEWAY, 1.9)]
+)
 def test_little_is_exposed(name: str, most: float) -> None:
     said = analyze("security", "--offline=yes", str(UNITS / name))
     if "unrecognized option" in said or "--offline" in said:

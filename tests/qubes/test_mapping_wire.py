@@ -81,8 +81,16 @@ FROM_DOM0: list[tuple[str, FromDom0]] = [
     ),
     (
         "held client=10.137.0.20 proto=udp inner=5000 outer=5001 lifetime=60"
-        f" holder=natpmp,{NONCE}",
-        Held(WORK, Proto.UDP, 5000, 5001, 60, ("natpmp", NONCE)),
+        f" holder=natpmp,{NONCE},igd:c0000201 src=192.0.2.1/32",
+        Held(
+            WORK,
+            Proto.UDP,
+            5000,
+            5001,
+            60,
+            ("natpmp", NONCE, "igd:c0000201"),
+            (ip_network("192.0.2.1/32"),),
+        ),
     ),
     (
         "denied client=10.137.0.20 proto=udp inner=5000 reason=quota retry=0",

@@ -129,7 +129,7 @@ class Gateways:
             if each.client in addresses and left > 0:
                 self._told[each.place] = link.source
                 outer = self._outer_of(each)
-                link.send(Held(*each.place, outer, left, each.holders))
+                link.send(Held(*each.place, outer, left, each.holders, each.src))
 
     def _tell_opens(self, link: Link, rules: Iterable[ForwardRule]) -> None:
         wanted = list_opens(rules)

@@ -64,11 +64,10 @@ class RouterIgd:
     def _read(self) -> None:
         for _ in range(_AT_ONCE):
             try:
-                data, (address, port) = self._socket.recvfrom(_LARGEST)
+                data, (address, _port) = self._socket.recvfrom(_LARGEST)
             except OSError:
                 break
-            if port == SSDP_PORT:
-                self._client.receive_datagram(data, IPv4Address(address))
+            self._client.receive_datagram(data, IPv4Address(address))
         self._turn()
 
     def _turn(self) -> None:
@@ -83,6 +82,9 @@ class RouterIgd:
             with contextlib.suppress(OSError):
                 self._socket.sendto(data, (str(address), SSDP_PORT))
         if (exchange := self._client.take_exchange(now)) is not None:
+            if self._exchange is not None:
+                # Of the one before, all that could come has come, or is too late.
+                self._exchange.cancel()
             self._exchange = asyncio.create_task(self._perform(exchange))
         for event in self._client.take_events():
             self._take(event)

@@ -104,7 +104,14 @@ class Served:
             self.table.grant(key, message.outer, message.lifetime, now)
         elif isinstance(message, Held):
             holders = [_parse_holder(text) for text in message.holder]
-            self.table.restore(key, message.outer, message.lifetime, holders, now)
+            self.table.restore(
+                key,
+                message.outer,
+                message.lifetime,
+                holders,
+                now,
+                frozenset(message.src),
+            )
         elif isinstance(message, Gone) or was_checked:
             self.table.withdraw(key)
         else:

@@ -75,13 +75,16 @@ class Web(asyncio.Protocol):
     def move(self) -> None:
         """Send what there is to send, and arrange for what comes later."""
         connection = self._connection
-        if connection is None or self._transport.is_closing():
+        if connection is None:
+            return
+        if connection.is_lost:
+            # Also where it is closing: who reads nothing would keep it for ever.
+            self._transport.abort()
+        if self._transport.is_closing():
             return
         if output := connection.take_output():
             self._transport.write(output)
-        if connection.is_lost:
-            self._transport.abort()
-        elif connection.is_closing:
+        if connection.is_closing:
             self._transport.close()
         if self._timer is not None:
             self._timer.cancel()

@@ -16,7 +16,7 @@ for what it is and then ``name=value`` words:
                                                   mappings=128
                                               noclient address=10.137.0.20
                                               held client=… proto=… inner=… outer=…
-                                                  lifetime=… holder=natpmp,igd
+                                                  lifetime=… holder=natpmp,igd src=…
                                               open proto=udp port=5000 lifetime=3600
                                               close proto=udp port=5000
     opened proto=udp port=5000 outer=5000
@@ -51,7 +51,7 @@ LONGEST_NAME = 64
 LAST_LIFETIME = 2**32 - 1
 LAST_PORT = 65535
 
-_HOLDER = re.compile(r"natpmp|igd|pcp:[0-9a-f]{24}")
+_HOLDER = re.compile(r"natpmp|igd(:[0-9a-f]{8})?|pcp:[0-9a-f]{24}")
 
 
 class Denial(StrEnum):
@@ -144,7 +144,7 @@ class GrantedMap:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A mapping that was there before this connection, and who holds it."""
+    """A mapping that was there before this connection, who holds it, and for whom."""
 
     client: Address
     proto: Proto
@@ -152,6 +152,7 @@ class Held:
     outer: int
     lifetime: int
     holder: tuple[str, ...] = field(default=())
+    src: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +247,7 @@ def _parse_sources(untrusted_value: str, name: str) -> tuple[Network, ...]:
 
 def _parse_holder(untrusted_value: str, name: str) -> str:
     if not _HOLDER.fullmatch(untrusted_value):
-        raise InvalidRule(f"{name}: natpmp, igd or pcp:NONCE")
+        raise InvalidRule(f"{name}: natpmp, igd, igd:ADDRESS or pcp:NONCE")
     return untrusted_value
 
 
