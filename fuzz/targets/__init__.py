@@ -7,6 +7,7 @@ from fuzz.targets import (
     hop,
     igd,
     kernel,
+    mapping,
     portmap,
     qrexec,
     qubesdb,
@@ -14,8 +15,8 @@ from fuzz.targets import (
     status,
 )
 
+_ROOMS = (*(admin, hop, igd, kernel, mapping, portmap, qrexec, qubesdb, rules, status),)
+
 TARGETS: dict[str, Target] = {
-    target.name: target
-    for room in (admin, hop, igd, kernel, portmap, qrexec, qubesdb, rules, status)
-    for target in room.TARGETS
+    target.name: target for room in _ROOMS for target in room.TARGETS
 }

@@ -15,6 +15,7 @@ from qubesforward.daemon.answers import (
     parse_present,
     parse_reason,
     parse_report,
+    parse_tunnel,
 )
 from qubesforward.errors import InvalidRule
 from qubesforward.model.entry import format_entry, parse_entry
@@ -59,6 +60,10 @@ def _parse_answers(data: bytes) -> str:
     assert reason.isprintable()
     outside = parse_outside(data)
     assert len(outside) <= 32
+    tunnel = parse_tunnel(data)
+    assert len(tunnel) <= 15
+    assert bool(tunnel) == bool(data)
+    assert tunnel.isascii()
     report = parse_report([data, data], _PRESENT)
     assert report.keys() <= _PRESENT
     assert all(0 <= c.packets <= LAST_NUMBER for c in report.values())
@@ -103,6 +108,7 @@ TARGETS = (
         (
             b"17",
             b"192.168.1.10 fd09::5 not-one",
+            b"tun0 4 6",
             b"refused: would bypass tunnel tun0",
             b"0a0b0c0d 12 3456 listening\nffffffff 0 0 silent\n11111111 1 1",
         ),
