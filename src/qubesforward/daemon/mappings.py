@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from qubesforward.errors import InvalidRule
 from qubesforward.model.hosts import (
@@ -120,7 +121,8 @@ class Mappings:
         self._now = now
         self._by_place: dict[Place, Mapping] = {}
         self._by_qube: dict[str, dict[Place, Mapping]] = {}
-        self._outers: dict[tuple[Proto, int], int] = {}
+        self._outers: Counter[tuple[Proto, int]] = Counter()
+        self._inners: Counter[tuple[str, int]] = Counter()
         self._newest = 0
         self.changed = False
 
@@ -137,11 +139,11 @@ class Mappings:
 
     def has_inner(self, qube: str, inner: int) -> bool:
         """Whether a qube has a mapping of this inner port, of any protocol."""
-        return any(p[2] == inner for p in self._by_qube.get(qube, ()))
+        return self._inners[qube, inner] > 0
 
     def is_taken(self, proto: Proto, outer: int) -> bool:
         """Whether some mapping has this outer port, of whatever hop."""
-        return (proto, outer) in self._outers
+        return self._outers[proto, outer] > 0
 
     def next_age(self) -> int:
         """Return an age in µs since 1970, later than all before."""
@@ -152,8 +154,8 @@ class Mappings:
         """Add one at a place that has none."""
         self._by_place[mapping.place] = mapping
         self._by_qube.setdefault(mapping.qube, {})[mapping.place] = mapping
-        key = mapping.proto, mapping.outer
-        self._outers[key] = self._outers.get(key, 0) + 1
+        self._outers[mapping.proto, mapping.outer] += 1
+        self._inners[mapping.qube, mapping.inner] += 1
         self.changed = True
 
     def remove(self, place: Place) -> Mapping | None:
@@ -165,10 +167,8 @@ class Mappings:
         del of_qube[place]
         if not of_qube:
             del self._by_qube[mapping.qube]
-        key = mapping.proto, mapping.outer
-        self._outers[key] -= 1
-        if not self._outers[key]:
-            del self._outers[key]
+        _count_down(self._outers, (mapping.proto, mapping.outer))
+        _count_down(self._inners, (mapping.qube, mapping.inner))
         self.changed = True
         return mapping
 
@@ -239,6 +239,15 @@ class Mappings:
             for each in list(self):
                 self.remove(each.place)
             return set()
+
+
+_Counted = TypeVar("_Counted")
+
+
+def _count_down(counter: Counter[_Counted], key: _Counted) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]
 
 
 _TEXTS = ("qube", "uuid", "netvm", "gateway", "name")
