@@ -342,3 +342,17 @@ def test_garbage_from_an_agent_is_its_own_wrong_status(tmp_path: Path) -> None:
         await hostile.aclose()
 
     in_world(tmp_path, test)
+
+
+def test_a_clock_that_is_set_has_ends_looked_at_at_once(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        end = int(time.time()) + 3000
+        await world.add("work", f"{EXTERNAL} expire={end}")
+        await settled(world, "work", ["active"])
+        daemon = world.daemon
+        # As after a step forward; the kernel's own notice cannot be made in a test.
+        daemon._reconciler._now = lambda: time.time() + 4000
+        daemon._note_clock()
+        await until(lambda: not world.entries("sys-net"))
+
+    in_world(tmp_path, test)

@@ -79,13 +79,9 @@ class World:
 
     async def start_daemon(self) -> None:
         self._stop = asyncio.Event()
-        daemon = Daemon(
-            self.root,
-            str(self.root / "forwardd.sock"),
-            self.client,
-            self.db_path,
-        )
-        self._daemon = asyncio.create_task(daemon.serve(self._stop))
+        path = str(self.root / "forwardd.sock")
+        self.daemon = Daemon(self.root, path, self.client, self.db_path)
+        self._daemon = asyncio.create_task(self.daemon.serve(self._stop))
         while not (self.root / "forwardd.sock").exists():
             await asyncio.sleep(0.01)
 

@@ -18,7 +18,7 @@ from enum import Flag, auto
 
 from qubesforward.agent.answers import ASK, DIAGNOSE, Answers
 from qubesforward.agent.applier import Applier
-from qubesforward.agent.clock import ClockWatch
+from qubesforward.qubes.clock import ClockWatch
 from qubesforward.agent.conntrack import Conntrack
 from qubesforward.agent.detour import Detour, Way, find_ways
 from qubesforward.agent.diagnosis import observe, parse_request

@@ -35,6 +35,7 @@ from qubesforward.daemon.tunnels import Tunnels
 from qubesforward.errors import ForwardError
 from qubesforward.qubes.admin_async import AsyncAdminClient
 from qubesforward.qubes.admin_server import serve_admin
+from qubesforward.qubes.clock import ClockWatch
 from qubesforward.qubes.paths import (
     AUDIT_LOG,
     FORWARDD_SOCKET,
@@ -84,6 +85,7 @@ class Daemon:
         self._topology = Topology(client, self._wake, self._removed)
         self._hops = Hops(self._hop_came, self._hop_changed, socket_of)
         self._tunnels = Tunnels(client, self._topology, self._hops)
+        self._clock = ClockWatch()
         mappings = Mappings(run / "mappings.json", boot_id, time.time)
         self._reconciler = Reconciler(
             self._rules,
@@ -133,6 +135,11 @@ class Daemon:
     def _wake(self) -> None:
         self._reconciler.wake()
 
+    def _note_clock(self) -> None:
+        self._clock.take_notice()
+        _log.info("the clock was set: looking at what has ended")
+        self._reconciler.wake()
+
     def _hop_came(self) -> None:
         self._reconciler.wake()
         self._tunnels.wake()
@@ -159,6 +166,7 @@ class Daemon:
             asyncio.create_task(self._lookout.run()),
             asyncio.create_task(self._tunnels.run()),
         ]
+        asyncio.get_running_loop().add_reader(self._clock, self._note_clock)
         self._audit.record([AuditEvent(Happening.STARTED)])
         server = await serve_admin(
             self._socket,
@@ -178,6 +186,8 @@ class Daemon:
             task.cancel()
         await asyncio.gather(waiting, *tasks, return_exceptions=True)
         await self._hops.close()
+        asyncio.get_running_loop().remove_reader(self._clock)
+        self._clock.close()
         self._audit.record([AuditEvent(Happening.STOPPED)])
         for task in done:
             task.result()

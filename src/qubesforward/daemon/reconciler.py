@@ -33,7 +33,8 @@ same: a hop whose agent is dead must not keep the others from being right."""
 
 _RETRY_SECONDS = 1.0
 _LONGEST_SLEEP = 60.0
-"""Seconds; the clock may be set, so the next end is looked at again this often."""
+"""Seconds; should nobody tell that the clock was set, the next end is looked at again
+this often."""
 
 
 class Reconciler:
