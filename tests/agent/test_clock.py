@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import select
 
-from qubesforward.qubes.clock import ClockWatch
 from qubesforward.agent.kernel import Upset
 from qubesforward.nft.refusals import Surroundings
+from qubesforward.qubes.clock import ClockWatch
 from tests.agent.kernel_rig import QUBES, Rig, elements_of, nft
 from tests.agent.namespaces import isolated
 from tests.nft.entries import entry

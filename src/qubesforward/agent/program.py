@@ -18,7 +18,6 @@ from enum import Flag, auto
 
 from qubesforward.agent.answers import ASK, DIAGNOSE, Answers
 from qubesforward.agent.applier import Applier
-from qubesforward.qubes.clock import ClockWatch
 from qubesforward.agent.conntrack import Conntrack
 from qubesforward.agent.detour import Detour, Way, find_ways
 from qubesforward.agent.diagnosis import observe, parse_request
@@ -38,6 +37,7 @@ from qubesforward.errors import ApplyError, ForwardError, QubesDBError
 from qubesforward.model.hosts import Address
 from qubesforward.model.observation import format_observation
 from qubesforward.nft.refusals import Surroundings, clean_reason
+from qubesforward.qubes.clock import ClockWatch
 from qubesforward.qubes.qubesdb import QubesDB
 
 LOG = logging.getLogger(__name__)

@@ -3,8 +3,9 @@
 
 The kernel counts the timeouts of elements, and a program its own timers, in time that
 passes while it is awake; a forward ends at a time of the wall clock. Whenever the two
-part, timeouts must be set anew. A timer of Linux says so: one that is cancelled when the clock is set
-(timerfd_create(2), TFD_TIMER_CANCEL_ON_SET). Python does not know it before 3.13.
+part, timeouts must be set anew. A timer of Linux says so: one that is cancelled when
+the clock is set (timerfd_create(2), TFD_TIMER_CANCEL_ON_SET). Python does not know it
+before 3.13.
 """
 
 from __future__ import annotations
