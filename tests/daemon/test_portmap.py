@@ -89,6 +89,7 @@ class TestAllowed:
             assert "to=10.137.0.20 toports=5000-5000" in inner[0]
             (forward,) = await world.forwards("work")
             assert (forward["origin"], forward["state"]) == ("portmap", "active")
+            assert forward["via"] == ["natpmp"]
             gateway.send(unmap())
             await until(lambda: not world.entries("sys-net"))
             assert await world.forwards("work") == []

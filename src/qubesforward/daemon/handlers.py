@@ -301,9 +301,11 @@ class Handlers:
         snapshot = self._topology.snapshot
         loaded = self._rules.load(snapshot[name])
         confirmed = self._rules.is_confirmed(snapshot[name], loaded.rules)
+        vias = self._desk.list_vias(name)
         forwards = [
             describe_forward(outcome, snapshot, self._hops.open)
             | describe_edge(outcome, self._edges)
+            | {"via": vias.get(outcome.asked.rule.place, [])}
             for outcome in outcomes
             if outcome.asked.target == name
         ]

@@ -200,6 +200,14 @@ class Mappings:
             if any(rule.place in places for rule in each.rules)
         ]
 
+    def list_vias(self, qube: str) -> dict[ForwardRule, list[str]]:
+        """Return by which protocols a qube's mappings are held, by their places."""
+        return {
+            rule.place: sorted({one.partition(":")[0] for one in each.holders})
+            for each in self._by_qube.get(qube, {}).values()
+            for rule in each.rules
+        }
+
     def ends(self) -> Iterator[float]:
         """Yield every moment at which some mapping ends."""
         return (each.until for each in self)

@@ -324,6 +324,10 @@ class PortmapDesk:
             self._save()
         return [rule for rule in rules if rule.place not in places]
 
+    def list_vias(self, qube: str) -> dict[ForwardRule, list[str]]:
+        """Return by which protocols a qube's mappings are held, by their places."""
+        return self._mappings.list_vias(qube)
+
     # Passes
 
     def _plan_soon(self) -> None:
