@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,13 @@ import pytest
 
 from qubesforward.errors import AdminError, MalformedMessage, Unavailable
 from qubesforward.qubes.admin import AdminClient
-from qubesforward.qubes.admin_server import AdminException, Call, Handler, serve_admin
+from qubesforward.qubes.admin_server import (
+    AdminException,
+    Call,
+    Event,
+    Handler,
+    serve_admin,
+)
 from qubesforward.qubes.admin_wire import MAX_CALL, NO_ANSWER
 from tests.qubes.running import in_thread
 
@@ -201,3 +207,30 @@ def test_client_is_quick_to_import() -> None:
         "typing",
     }
     assert slow & set(done.stdout.split()) == set()
+
+
+async def two_events(call: Call) -> AsyncIterator[Event]:
+    for number in "12":
+        yield Event(call.dest, "portmap-requested", {"id": number})
+
+
+def test_events_of_forwardd_come_one_by_one_to_their_end(socket_dir: Path) -> None:
+    path = str(socket_dir / "forwardd")
+    with in_thread(lambda: serve_admin(path, naming("forwardd"), two_events)):
+        told = list(make_client(socket_dir).firewall_events("work"))
+    assert [event.name for event in told] == [
+        "connection-established",
+        "portmap-requested",
+        "portmap-requested",
+    ]
+    assert [event.kwargs for event in told[1:]] == [{"id": "1"}, {"id": "2"}]
+
+
+def test_without_events_there_are_none(socket_dir: Path) -> None:
+    with serving(socket_dir / "forwardd", naming("forwardd")):
+        assert list(make_client(socket_dir).firewall_events()) == []
+
+
+def test_events_of_nobody_are_an_error(socket_dir: Path) -> None:
+    with pytest.raises(Unavailable, match="qubes-forwardd is not running"):
+        next(make_client(socket_dir).firewall_events())

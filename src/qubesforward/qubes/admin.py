@@ -7,9 +7,16 @@ import errno
 import os
 import socket
 import time
+from collections.abc import Iterator
 
 from qubesforward.errors import MalformedMessage, Unavailable
-from qubesforward.qubes.admin_wire import Call, encode_call, read_reply
+from qubesforward.qubes.admin_wire import (
+    Call,
+    Event,
+    EventReader,
+    encode_call,
+    read_reply,
+)
 from qubesforward.qubes.paths import FORWARDD_SOCKET, QUBESD_SOCKET
 
 MAX_REPLY = 64 * 1024 * 1024
@@ -19,8 +26,10 @@ TIMEOUT = 30.0
 """Seconds that a whole call may take."""
 
 _FIREWALL = "admin.vm.firewall."
+_EVENTS = "admin.Events"
 _RETRY = 0.01
 _PIECE = 65536
+_ABORTS = errno.EPIPE, errno.ECONNRESET
 
 
 class Service:
@@ -96,6 +105,31 @@ class AdminClient:
             raise service.explain(error) from error
         return read_reply(reply, service.name)
 
+    def firewall_events(self, dest: str = "dom0") -> Iterator[Event]:
+        """Yield events of qubes-forwardd about `dest`; dom0 stands for all qubes.
+
+        The first one is `connection-established`: what happens after it is told.
+        Waits for the next one as long as that takes. Ends when qubes-forwardd ends
+        the connection; raises Unavailable and MalformedMessage as `call` does.
+        """
+        request = encode_call(Call(_EVENTS, "", "dom0", dest))
+        service = Service(self._forwardd, "qubes-forwardd")
+        deadline = time.monotonic() + self._timeout
+        reader = EventReader()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            try:
+                _connect(connection, service.path, deadline)
+                _send(connection, request, deadline)
+                connection.settimeout(None)
+            except TimeoutError:
+                raise service.explain_silence(self._timeout) from None
+            except OSError as error:
+                if error.errno in _ABORTS:
+                    return
+                raise service.explain(error) from error
+            while piece := _receive(connection):
+                yield from reader.feed(piece)
+
 
 def _connect(connection: socket.socket, path: str, deadline: float) -> None:
     while True:
@@ -113,19 +147,31 @@ def _exchange(connection: socket.socket, request: bytes, deadline: float) -> byt
     """Send the call and return all of the reply; an aborted connection has none."""
     reply = bytearray()
     try:
-        connection.settimeout(_left(deadline))
-        connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
+        _send(connection, request, deadline)
         while len(reply) <= MAX_REPLY:
             connection.settimeout(_left(deadline))
             if not (piece := connection.recv(_PIECE)):
                 return bytes(reply)
             reply += piece
     except OSError as error:
-        if error.errno in (errno.EPIPE, errno.ECONNRESET):
+        if error.errno in _ABORTS:
             return b""
         raise
     raise MalformedMessage(f"Admin API: a reply of over {MAX_REPLY} bytes")
+
+
+def _send(connection: socket.socket, request: bytes, deadline: float) -> None:
+    connection.settimeout(_left(deadline))
+    connection.sendall(request)
+    connection.shutdown(socket.SHUT_WR)
+
+
+def _receive(connection: socket.socket) -> bytes:
+    """Return the next bytes, none at the end, however it came."""
+    try:
+        return connection.recv(_PIECE)
+    except ConnectionResetError:
+        return b""
 
 
 def _left(deadline: float) -> float:
