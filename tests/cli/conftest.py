@@ -13,7 +13,8 @@ import pytest
 from qubesforward.cli import qvm_firewall, qvm_forward
 from qubesforward.model.text import format_rule
 from qubesforward.qubes.admin import AdminClient
-from tests.cli.fake_daemon import FakeDaemon, serve
+from tests.cli.fake_daemon import FakeDaemon
+from tests.cli.serving import serve
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,14 @@ a conflict, who has which call, that a removal names rules that are there.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
-from pathlib import Path
 from typing import Any
 
 from qubesforward.errors import InvalidRule
 from qubesforward.model.entry import Entrance, Entry
-from qubesforward.model.rule import ForwardRule, ForwardType, OutboundRule
+from qubesforward.model.rule import ForwardRule, ForwardType, Origin, OutboundRule
 from qubesforward.model.text import format_rule, parse_rules
 from qubesforward.plan.planner import (
     Forwards,
@@ -28,8 +23,8 @@ from qubesforward.plan.planner import (
     plan_forwards,
 )
 from qubesforward.plan.snapshot import Qube
-from qubesforward.qubes.admin import AdminClient
-from qubesforward.qubes.admin_server import AdminException, Call, Refused, serve_admin
+from qubesforward.qubes.admin_server import AdminException, Call, Refused
+from tests.cli.fake_portmap import FakePortmap
 
 BOOT = "this-boot"
 NOW = 1_790_000_000
@@ -76,8 +71,10 @@ class FakeDaemon:
     hops: dict[str, FakeHop] = field(default_factory=dict)
     diagnosis: dict[str, Any] = field(default_factory=dict)
     diagnosed: list[str] = field(default_factory=list)
+    portmap: FakePortmap = field(init=False)
 
     def __post_init__(self) -> None:
+        self.portmap = FakePortmap(self.now)
         for name, netvm, number in (
             ("sys-net", None, 5),
             ("sys-firewall", "sys-net", 6),
@@ -108,10 +105,13 @@ class FakeDaemon:
             ("Confirm", "forward"): self._confirm,
             ("Diagnose", "forward"): self._diagnose,
             ("Log", "forward"): self._log,
+            ("Requests", "forward"): self.portmap.list_questions,
+            ("Grant", "forward"): self.portmap.grant,
+            ("Deny", "forward"): self.portmap.deny,
         }.get((name, call.arg))
         if handler is None or call.source != "dom0":
             raise Refused(call.method)
-        is_of_all = name in ("Status", "Log") and call.dest == "dom0"
+        is_of_all = name in ("Status", "Log", "Requests") and call.dest == "dom0"
         if call.dest not in self.qubes and not is_of_all:
             raise AdminException(
                 "QubesVMNotFoundError", "no such qube: %s", f"{call.dest!a}"
@@ -126,6 +126,8 @@ class FakeDaemon:
         if call.method == "admin.vm.List":
             lines = [f"{name} class=AppVM state=Running\n" for name in self.qubes]
             return "".join(lines).encode()
+        if call.method.startswith("admin.vm.feature."):
+            return self.portmap.answer_feature(call)
         if call.arg:
             raise Refused(call.arg)
         return await self.answer(call)
@@ -180,7 +182,7 @@ class FakeDaemon:
 
     def _remove(self, dest: str, payload: bytes) -> bytes:
         left = list(self.forwards.get(dest, []))
-        for rule in _parse(payload):
+        for rule in self.portmap.close(dest, _parse(payload)):
             if rule not in left:
                 raise InvalidRule(f"{dest} has no such rule: {format_rule(rule)}")
             left.remove(rule)
@@ -223,7 +225,13 @@ class FakeDaemon:
     def _status(self, dest: str, payload: bytes) -> bytes:
         for hop in self.hops.values():
             hop.polls = max(hop.polls - 1, 0)
-        outcomes = self._outcomes(self.forwards)
+        mapped = self.portmap.mappings
+        outcomes = self._outcomes(
+            {
+                name: [*self.forwards.get(name, []), *mapped.get(name, [])]
+                for name in {**self.forwards, **mapped}
+            }
+        )
         qubes = [
             {
                 "name": name,
@@ -259,7 +267,7 @@ class FakeDaemon:
             "state": state,
             "reason": reason,
             "created": rule.created,
-            "origin": "user",
+            "origin": str(rule.origin),
             "from": outcome.asked.owner,
             "dial": [*self._find_dial(outcome), *self._find_tunnels(outcome)],
             "tunnels": self._find_tunnels(outcome),
@@ -267,6 +275,7 @@ class FakeDaemon:
             "packets": self.traffic[0] if path else 0,
             "bytes": self.traffic[1] if path else 0,
             "path": path,
+            **(self.portmap.told if rule.origin is Origin.PORTMAP else {}),
         }
 
     def _describe_step(
@@ -360,30 +369,3 @@ def _parse(payload: bytes) -> list[ForwardRule]:
 
 def _join(lines: list[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode("ascii")
-
-
-@contextmanager
-def serve(daemon: FakeDaemon, directory: Path) -> Iterator[AdminClient]:
-    """Serve as qubes-forwardd and qubesd, in a thread; give a client for both."""
-    qubesd, forwardd = f"{directory}/qubesd.sock", f"{directory}/forwardd.sock"
-    started = threading.Event()
-    loop = asyncio.new_event_loop()
-
-    async def run() -> None:
-        async with (
-            await serve_admin(qubesd, daemon.answer_as_qubesd),
-            await serve_admin(forwardd, daemon.answer),
-        ):
-            started.set()
-            await stopped.wait()
-
-    stopped = asyncio.Event()
-    thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
-    thread.start()
-    try:
-        assert started.wait(10)
-        yield AdminClient(qubesd, forwardd, timeout=10)
-    finally:
-        loop.call_soon_threadsafe(stopped.set)
-        thread.join(10)
-        loop.close()

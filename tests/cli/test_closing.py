@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from qubesforward.model.rule import ForwardRule, Proto
 from tests.cli.conftest import Run, stored
 from tests.cli.fake_daemon import FakeDaemon
 
@@ -106,3 +107,61 @@ def test_many_ports_are_counted_not_named(forward: Run, daemon: FakeDaemon) -> N
         "Ports 1/tcp, 2/tcp, 3/tcp, 4/tcp, 5/tcp, 6/tcp and 24 more no longer lead to"
         " work.\n"
     )
+
+
+class TestWhatProgramsHave:
+    def test_is_closed_by_its_port_and_the_user_told_of_more(
+        self, forward: Run, daemon: FakeDaemon
+    ) -> None:
+        forward("work", "443")
+        daemon.portmap.open("work", 51413, name="Some game")
+        daemon.portmap.open("work", 51413, proto=Proto.TCP)
+        daemon.portmap.open("work", 7777)
+        ran = forward("work", "--close", "51413/udp")
+        assert (ran.status, ran.err) == (0, "")
+        assert ran.out == (
+            "Port 51413/udp no longer leads to work.\n"
+            "A program of work had asked for that, and may ask again; to stop it:"
+            " qvm-forward work --portmap off\n"
+        )
+        assert len(daemon.portmap.mappings["work"]) == 2
+        assert forward("work", "--close", "51413", "--close", "443").status == 0
+        assert stored(daemon) == []
+        (left,) = daemon.portmap.mappings["work"]
+        assert left.srcports.first == 7777
+
+    def test_all_is_all_of_it(self, forward: Run, daemon: FakeDaemon) -> None:
+        forward("work", "443")
+        daemon.portmap.open("work", 51413)
+        assert forward("work", "--close-all").out.splitlines()[0] == (
+            "Ports 443/tcp and 51413/udp no longer lead to work."
+        )
+        daemon.portmap.open("work", 51413)
+        daemon.portmap.open("personal", 51414)
+        assert (
+            forward("--close-all")
+            .out.splitlines()[-1]
+            .startswith(
+                "Programs of personal and work had asked for ports, and may ask again;"
+            )
+        )
+        assert not any(daemon.portmap.mappings.values())
+
+    def test_what_the_program_lets_go_meanwhile_is_no_error(
+        self, forward: Run, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        daemon.portmap.open("work", 51413)
+        daemon.portmap.open("work", 51414)
+        close = daemon.portmap.close
+
+        def let_go_first(dest: str, rules: list[ForwardRule]) -> list[ForwardRule]:
+            mappings = daemon.portmap.mappings["work"]
+            if len(mappings) == 2:
+                del mappings[0]
+            # All or nothing, as qubes-forwardd does it.
+            gone = [rule for rule in rules if rule not in mappings]
+            return gone or close(dest, rules)
+
+        monkeypatch.setattr(daemon.portmap, "close", let_go_first)
+        assert forward("work", "--close-all").status == 0
+        assert daemon.portmap.mappings == {"work": []}

@@ -49,6 +49,10 @@ DENIED = {
 }
 
 
+MAPPING = RULE.replace("443-443 d", "7777-7777 d").replace("tcp", "udp")
+OF_A_PROGRAM = {"qube": "work", "origin": "portmap", "time": ADDED["time"]}
+
+
 @pytest.fixture
 def zone(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("TZ", "UTC-2")
@@ -77,6 +81,50 @@ def test_the_log_is_a_table_in_local_time(forward: Run, daemon: FakeDaemon) -> N
         )
     ]
     assert daemon.calls[-1] == ("admin.vm.firewall.Log+forward", "dom0")
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (
+            {"event": "requested", "reason": "port 8443/udp, request 1a2b3c4d"},
+            "requested work - a program asks; port 8443/udp, request 1a2b3c4d",
+        ),
+        (
+            {"event": "declined", "by": "dom0", "reason": "port 8443/udp: why not"},
+            "declined work - by dom0; for a program; port 8443/udp: why not",
+        ),
+        (
+            {"event": "granted", "by": "dom0", "reason": "port 8443/udp: once"},
+            "granted work - by dom0; for a program; port 8443/udp: once",
+        ),
+        (
+            {"event": "granted", "rule": MAPPING, "by": "sys-net", "reason": "by user"},
+            "granted work 7777:8443/udp external a program asked sys-net; as the user"
+            " agreed",
+        ),
+        (
+            {
+                "event": "granted",
+                "rule": MAPPING,
+                "by": "sys-net",
+                "reason": "by policy, igd",
+            },
+            "granted work 7777:8443/udp external a program asked sys-net by UPnP; as"
+            " its policy allows",
+        ),
+        (
+            {"event": "opened", "rule": MAPPING, "path": ["sys-net"]},
+            "opened work 7777:8443/udp external for a program; through sys-net",
+        ),
+    ],
+)
+def test_what_programs_ask_for_is_told_in_words(
+    forward: Run, daemon: FakeDaemon, event: dict[str, Any], told: str
+) -> None:
+    daemon.log = [OF_A_PROGRAM | event]
+    line = forward("--log").out.splitlines()[1]
+    assert line.split()[2:] == told.split()
 
 
 def test_one_qube_and_a_length_of_time(forward: Run, daemon: FakeDaemon) -> None:

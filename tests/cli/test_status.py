@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qubesforward.cli.reading import show_text
 from qubesforward.cli.status import (
+    Extent,
     HopState,
     State,
     decode_plan,
     decode_status,
-    show_text,
 )
 from qubesforward.errors import MalformedMessage
 
@@ -69,6 +70,15 @@ def test_reads_what_is_said_of_a_forward() -> None:
     assert (read.path[0].entrance, read.path[0].to) == ("external", "10.137.0.6")
 
 
+def test_reads_who_asked_for_it_and_how_far_it_reaches() -> None:
+    told = {"origin": "portmap", "via": ["igd", "a\x1bb"]}
+    told |= {"extent": "carrier", "edge": "100.64.0.9:443"}
+    read, other = decode_status(encode(forward(**told), forward())).qubes[0].forwards
+    assert (read.is_mapping, read.vias) == (True, ("igd", "a?b"))
+    assert (read.extent, read.edge) == (Extent.CARRIER, "100.64.0.9:443")
+    assert (other.is_mapping, other.extent) == (False, Extent.LAN)
+
+
 def test_reads_what_is_said_of_a_hop() -> None:
     hop = decode_status(json.dumps({"hops": [SILENT]}).encode()).hops[0]
     assert (hop.state, hop.outside) == (HopState.SILENT, ("10.0.0.1",))
@@ -97,6 +107,7 @@ def test_reads_a_plan_as_of_one_qube() -> None:
         (b'{"qubes": [1]}', r"answer\.qubes\[0\] is not an object"),
         (encode(forward(state="open")), r"forwards\[0\]\.state='open' is unknown"),
         (encode(forward(state=1)), r"forwards\[0\]\.state"),
+        (encode(forward(extent="moon")), r"forwards\[0\]\.extent='moon' is unknown"),
         (encode(forward(packets=True)), r"forwards\[0\]\.packets"),
         (encode(forward(listening=1)), r"forwards\[0\]\.listening"),
         (encode(forward(dial=[1])), r"forwards\[0\]\.dial"),

@@ -13,10 +13,15 @@ from qubesforward.cli.sentences import format_outer, join_words, name_some, uniq
 from qubesforward.cli.spec import PortSpec
 from qubesforward.cli.status import QubeStatus, Status
 from qubesforward.cli.waiting import find_silent, wait_until
-from qubesforward.errors import ForwardError, InvalidRule
+from qubesforward.errors import AdminError, ForwardError, InvalidRule, Unavailable
 from qubesforward.model.hosts import Network
 from qubesforward.model.rule import ForwardRule, ForwardType
 from qubesforward.model.text import format_rule, parse_rule
+
+_GONE = InvalidRule.__name__
+"""The kind of error for a removal of what is not there."""
+
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +80,56 @@ def close_ports(
     """Remove the forwards that are named; return the exit status."""
     rules = _read_forwards(firewall, qube)
     before = firewall.read_status(qube)
-    closing = find_closing(rules, before.find_qube(qube), wanted)
-    firewall.remove_forwards(qube, [format_rule(rule) for rule in closing])
+    mappings = list_mappings(before.find_qube(qube))
+    closing = find_closing([*rules, *mappings], before.find_qube(qube), wanted)
+    own = [rule for rule in closing if rule in rules]
+    if own:
+        firewall.remove_forwards(qube, [format_rule(rule) for rule in own])
+    mapped = [rule for rule in closing if rule in mappings]
+    _close_mappings(firewall, qube, mapped)
     _report(console, firewall, before, {qube: closing})
+    _warn_of_programs(console, [qube] if mapped else [])
     return DONE
+
+
+def list_mappings(qube: QubeStatus) -> list[ForwardRule]:
+    """Return the forwards of a qube that its programs asked for."""
+    return [forward.rule for forward in qube.forwards if forward.is_mapping]
+
+
+def _close_mappings(
+    firewall: Firewall, qube: str, rules: Sequence[ForwardRule]
+) -> None:
+    """Close mappings; one that its program has let go meanwhile is closed as well."""
+    for _ in range(_ATTEMPTS):
+        if not rules:
+            return
+        try:
+            firewall.remove_forwards(qube, [format_rule(rule) for rule in rules])
+        except AdminError as error:
+            if error.kind != _GONE:
+                raise
+            there = list_mappings(firewall.read_status(qube).find_qube(qube))
+            places = {rule.place for rule in there}
+            rules = [rule for rule in rules if rule.place in places]
+        else:
+            return
+    raise Unavailable(f"the ports that programs of {qube} have change all the time")
+
+
+def _warn_of_programs(console: Console, qubes: Sequence[str]) -> None:
+    """Say that what a program had it can ask for again, and how to stop that."""
+    if len(qubes) == 1:
+        (qube,) = qubes
+        console.say(
+            f"A program of {qube} had asked for that, and may ask again; to stop it:"
+            f" qvm-forward {qube} --portmap off"
+        )
+    elif qubes:
+        console.say(
+            f"Programs of {name_some(qubes)} had asked for ports, and may ask again; to"
+            " stop them: qvm-forward QUBE --portmap off"
+        )
 
 
 def close_all(console: Console, firewall: Firewall, qube: str) -> int:
@@ -89,19 +140,27 @@ def close_all(console: Console, firewall: Firewall, qube: str) -> int:
     before = firewall.read_status(qube or COMPUTER)
     names = [each.name for each in before.qubes if each.forwards]
     closed: dict[str, Sequence[ForwardRule]] = {}
-    failures = []
+    failures: list[str] = []
+    asking: list[str] = []
     for name in [qube] if qube else names:
         try:
             rules = _read_forwards(firewall, name)
+            mapped = list_mappings(before.find_qube(name))
             if qube:
                 failures += _find_foreign(before.find_qube(name))
             if rules:
                 firewall.clear_forwards(name)
                 closed[name] = rules
+            if mapped:
+                # After it is known that the user's own are closed.
+                _close_mappings(firewall, name, mapped)
+                closed[name] = [*rules, *mapped]
+                asking.append(name)
         except ForwardError as error:
             failures.append(f"{name}: {error}")
     if closed or not failures:
         _report(console, firewall, before, closed)
+        _warn_of_programs(console, asking)
     if failures:
         raise ForwardError("; ".join(failures))
     return DONE

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from os import environ
 
-from qubesforward.cli.status import show_text
+from qubesforward.cli.reading import show_text
 from qubesforward.cli.table import YELLOW, Screen, format_paragraph, measure_screen
 
 

@@ -12,9 +12,10 @@ from qubesforward.cli.choosing import read_line
 from qubesforward.cli.console import Console
 from qubesforward.cli.exits import DONE, REFUSED
 from qubesforward.cli.firewall import Firewall
+from qubesforward.cli.reading import show_text
 from qubesforward.cli.sentences import format_mapping, format_outer, join_words, unique
 from qubesforward.cli.spec import PortSpec
-from qubesforward.cli.status import QubeStatus, show_text
+from qubesforward.cli.status import QubeStatus
 from qubesforward.cli.table import (
     BOLD,
     GREEN,

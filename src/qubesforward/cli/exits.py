@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from qubesforward.cli.status import show_text
+from qubesforward.cli.reading import show_text
 from qubesforward.errors import AdminError, ForwardError
 
 DONE = 0

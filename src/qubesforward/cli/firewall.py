@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from qubesforward.cli.exits import UsageError
 from qubesforward.cli.status import Status, decode_plan, decode_status
@@ -13,13 +13,14 @@ from qubesforward.model.hosts import Address
 from qubesforward.model.rule import ForwardRule
 from qubesforward.model.text import format_rule
 from qubesforward.qubes.admin import AdminClient
-from qubesforward.qubes.admin_wire import NO_ANSWER
+from qubesforward.qubes.admin_wire import NO_ANSWER, Event
 
 COMPUTER = "dom0"
 """The destination that stands for every qube."""
 
 _PREFIX = "admin.vm.firewall."
 _FORWARD = "forward"
+_NO_FEATURE = "QubesFeatureNotFoundError"
 # What Qubes takes as the name of a qube (qubes.vm.validate_name), but for the length.
 _NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}\Z")
 
@@ -128,6 +129,36 @@ class Firewall:
         """Return the answer about why these forwards, or all, do not work."""
         first = [] if client is None else [f"from={client}"]
         return self._call("Diagnose", qube, _FORWARD, _join_lines([*first, *lines]))
+
+    def requests(self, qube: str = COMPUTER) -> bytes:
+        """Return the answer about what programs of a qube, or of all, ask for."""
+        return self._call("Requests", qube, _FORWARD)
+
+    def grant(self, qube: str, request_id: str, scope: str) -> None:
+        """Say yes to a request: `once`, until `reboot`, or `always`."""
+        self._call("Grant", qube, _FORWARD, f"{request_id} {scope}")
+
+    def deny(self, qube: str, request_id: str, scope: str) -> None:
+        """Say no to a request: `once`, or `never`."""
+        self._call("Deny", qube, _FORWARD, f"{request_id} {scope}")
+
+    def events(self) -> Iterator[Event]:
+        """Yield events of all qubes, as `AdminClient.firewall_events`."""
+        return self._client.firewall_events(COMPUTER)
+
+    def get_feature(self, qube: str, name: str) -> str | None:
+        """Return a qube's own feature; None if it is not set."""
+        try:
+            value = self._client.call("admin.vm.feature.Get", qube, name)
+        except AdminError as error:
+            if error.kind == _NO_FEATURE:
+                return None
+            raise
+        return value.decode("ascii", "replace")
+
+    def set_feature(self, qube: str, name: str, value: str) -> None:
+        """Set a feature of a qube."""
+        self._client.call("admin.vm.feature.Set", qube, name, value.encode("ascii"))
 
     def status(self, qube: str = COMPUTER) -> bytes:
         """Return the answer about a qube, or about all of them."""

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from qubesforward.cli.console import Console
 from qubesforward.cli.firewall import COMPUTER, Firewall
+from qubesforward.cli.policy import describe_policy
+from qubesforward.cli.reaching import describe_asker, describe_extent
 from qubesforward.cli.rule_tables import (
     format_exposures,
     format_problems,
@@ -22,6 +24,7 @@ from qubesforward.cli.sentences import (
 )
 from qubesforward.cli.status import ForwardStatus, QubeStatus, Status, decode_status
 from qubesforward.cli.table import format_paragraph
+from qubesforward.errors import AdminError, Unavailable
 
 
 def list_qube(console: Console, firewall: Firewall, qube: str) -> None:
@@ -32,6 +35,20 @@ def list_qube(console: Console, firewall: Firewall, qube: str) -> None:
     console.answer(data)
     _warn_of_log(console, status)
     console.show(format_qube(told, console))
+    _tell_policy(console, firewall, qube)
+
+
+def _tell_policy(console: Console, firewall: Firewall, qube: str) -> None:
+    if console.json:
+        return
+    try:
+        policy = describe_policy(firewall, qube)
+    except (AdminError, Unavailable) as error:
+        # The forwards are known all the same.
+        console.warn(f"whether programs of {qube} may ask for ports: {error}")
+        return
+    if policy:
+        console.say(policy)
 
 
 def _warn_of_log(console: Console, status: Status) -> None:
@@ -49,6 +66,7 @@ def format_qube(qube: QubeStatus, console: Console) -> str:
         first = group[0]
         state = paint_state(first.state)
         title = f"{format_mapping(first.rule)}  {first.rule.forwardtype}"
+        title += "  for a program" if first.is_mapping else ""
         text += f"{title}  {screen.paint(state.text, state.colour)}\n"
         text += format_paragraph(
             describe_group(group, qube.name, console.now), screen, "  "
@@ -60,6 +78,7 @@ def describe_group(group: Sequence[ForwardStatus], qube: str, now: int) -> str:
     """Say all that is to be said of forwards that differ in their sources only."""
     first = group[0]
     said = [explain_forwards(group, qube, now)]
+    said += filter(None, [describe_extent(first), describe_asker(first, qube)])
     silence = describe_silence(first, qube)
     if silence:
         said.append(f"But {silence}.")
@@ -69,7 +88,7 @@ def describe_group(group: Sequence[ForwardStatus], qube: str, now: int) -> str:
         said.append(f"So far {traffic} have passed.")
     if first.owner not in ("", qube):
         said.append(f"It comes from the rules of {first.owner}.")
-    if first.rule.comment:
+    if first.rule.comment and not first.is_mapping:
         said.append(f"Comment: {first.rule.comment}")
     return " ".join(said)
 

@@ -12,8 +12,9 @@ from qubesforward.cli.choosing import read_line
 from qubesforward.cli.console import Console
 from qubesforward.cli.durations import format_moment
 from qubesforward.cli.firewall import COMPUTER, Firewall
+from qubesforward.cli.reaching import name_protocols
+from qubesforward.cli.reading import show_text
 from qubesforward.cli.sentences import format_mapping, is_unlimited, join_words
-from qubesforward.cli.status import show_text
 from qubesforward.cli.table import (
     GREEN,
     NOTHING,
@@ -25,21 +26,27 @@ from qubesforward.cli.table import (
     format_table,
 )
 from qubesforward.errors import MalformedMessage
-from qubesforward.model.rule import REBOOT, ForwardRule
+from qubesforward.model.rule import REBOOT, ForwardRule, Origin
 
 _HEADER = ("TIME", "EVENT", "QUBE", "FORWARD", "DETAILS")
 _COLOURS = {
     "opened": GREEN,
     "found": GREEN,
+    "granted": GREEN,
+    "requested": YELLOW,
     "unsure": YELLOW,
     "lost": YELLOW,
     "denied": RED,
     "refused": RED,
+    "declined": RED,
 }
 _WANTED = ("added", "changed", "confirmed")
 """Events at which the whole rule is told."""
 
-_TEXTS = ("event", "qube", "rule", "reason", "by", "owner")
+_TEXTS = ("event", "qube", "rule", "reason", "by", "owner", "origin")
+
+_AGREED = {"by policy": "as its policy allows", "by user": "as the user agreed"}
+"""What the log has for a mapping's reason, with the protocol after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,7 @@ class LogLine:
     reason: str
     by: str
     owner: str
+    origin: str
     path: tuple[str, ...]
 
 
@@ -109,14 +117,31 @@ def _format_line(line: LogLine) -> list[Cell]:
             details += _describe_rule(rule, line.moment)
     elif line.rule:
         details.append(f"asked: {line.rule}")
-    if line.by:
-        details.insert(0, f"by {line.by}")
+    details = [*_describe_origin(line), *details]
     if line.owner:
         details.append(f"a rule of {line.owner}")
     if line.path:
         details.append(f"through {join_words(line.path)}")
-    details += [line.reason] if line.reason else []
+    if line.reason and not _is_grant(line):
+        details.append(line.reason)
     return [moment, event, line.qube or NOTHING, forward, "; ".join(details) or NOTHING]
+
+
+def _is_grant(line: LogLine) -> bool:
+    return line.event == "granted" and bool(line.rule)
+
+
+def _describe_origin(line: LogLine) -> list[str]:
+    """Say who did it, or asked for it."""
+    if _is_grant(line):
+        agreed, _, via = line.reason.partition(", ")
+        by = "".join(f" by {name}" for name in name_protocols([via]) if name)
+        asked = f"a program asked {line.by}{by}"
+        return [asked, _AGREED.get(agreed, agreed)]
+    said = [f"by {line.by}"] if line.by else []
+    if line.origin == Origin.PORTMAP:
+        said.append("a program asks" if line.event == "requested" else "for a program")
+    return said
 
 
 def _describe_rule(rule: ForwardRule, moment: float) -> list[str]:

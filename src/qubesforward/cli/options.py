@@ -49,6 +49,12 @@ examples:
   qvm-forward work --diagnose 443   why it does not work, and what to do
   qvm-forward --log --since 2h      what was opened and closed, and by whom
 
+Programs that ask their router for ports (by NAT-PMP, PCP or UPnP):
+  qvm-forward work --portmap ask    let programs of work ask you
+  qvm-forward --requests --wait     what they ask for, as it comes
+  qvm-forward --grant 1a2b          yes, for this port, as long as it is used
+  qvm-forward --deny 1a2b --for-good
+
 Without /tcp, /udp or /both it is tcp. A repeated opening with another time extends
 or shortens it. Exit status: 0 done (also when a hop has yet to start; --diagnose:
 all is well), 1 refused or failed, 2 the command line makes no sense.
@@ -61,14 +67,22 @@ _ONLY_OPENING = {
     "--for": "duration",
     "--until": "until",
     "--until-reboot": "until_reboot",
+    "--for-good": "for_good",
     "--comment": "comment",
     "--dry-run": "dry_run",
     "--force": "force",
     "--bypass-tunnel": "bypass_tunnel",
     "--disposables": "disposables",
 }
-_NARROWS_CLOSING = ("--internal", "--from")
-_NARROWS_DIAGNOSIS = ("--from",)
+_NARROWS = {
+    "--close": ("--internal", "--from"),
+    "--diagnose": ("--from",),
+    "--grant": ("--until-reboot", "--for-good"),
+    "--deny": ("--for-good",),
+}
+"""What else, of `_ONLY_OPENING` and ends, goes with which command."""
+
+_NEEDS_QUBE = ("--close", "--diagnose", "--portmap", "--portmap-reach")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -125,7 +139,11 @@ def parse_forward_options(name: str, argv: Sequence[str] | None) -> argparse.Nam
         "       %(prog)s [VM] [--json]\n"
         "       %(prog)s VM --close OUTER[/PROTO] | [VM] --close-all\n"
         "       %(prog)s VM --diagnose [OUTER[/PROTO]...] [--from ADDRESS] [--json]\n"
-        "       %(prog)s [VM] --log [--since TIME] [--json]"
+        "       %(prog)s [VM] --log [--since TIME] [--json]\n"
+        "       %(prog)s [VM] --requests [--wait] [--json]\n"
+        "       %(prog)s --grant ID [--until-reboot | --for-good]\n"
+        "       %(prog)s --deny ID [--for-good]\n"
+        "       %(prog)s VM --portmap ask|allow|off [--portmap-reach lan|internet]"
     )
     about = "Let others reach ports of a qube; show and close what is open."
     parser = _make_parser(name, usage, about, _FORWARD_WORDS)
@@ -137,6 +155,7 @@ def parse_forward_options(name: str, argv: Sequence[str] | None) -> argparse.Nam
     add("--diagnose", action="store_true", help="say why it does not work, hop by hop")
     add("--log", action="store_true", help="show what was opened and closed, and when")
     add("--since", metavar="TIME", help="of the log: since 2h ago, 18:30, 2026-12-24")
+    _add_requests(parser)
     add("--json", action="store_true", help="print what the daemon answers")
     add("--quiet", "-q", action="store_true", help="say errors only; do not wait")
     add("--verbose", "-v", action="store_true", help="show where errors come from")
@@ -172,6 +191,24 @@ def _add_opening(parser: _Parser) -> None:
     add("--disposables", action="store_true", help="disposables made from VM get it")
 
 
+def _add_requests(parser: _Parser) -> None:
+    add = parser.add_argument
+    add("--requests", action="store_true", help="show what programs ask for")
+    add("--wait", action="store_true", help="stay, and show new requests as they come")
+    add("--grant", metavar="ID", help="let the program have the port")
+    add("--deny", metavar="ID", help="do not")
+    add(
+        "--portmap",
+        choices=["ask", "allow", "off"],
+        help="whether programs of VM get ports: if you say yes, unasked, or never",
+    )
+    add(
+        "--portmap-reach",
+        choices=[*map(str, Reach)],
+        help="how far out these ports are opened",
+    )
+
+
 def _add_ends(parser: _Parser) -> None:
     ends = parser.add_mutually_exclusive_group()
     ends.add_argument(
@@ -181,36 +218,46 @@ def _add_ends(parser: _Parser) -> None:
     ends.add_argument(
         "--until-reboot", action="store_true", help="until the computer restarts"
     )
+    ends.add_argument(
+        "--for-good", action="store_true", help="of an answer: for all requests of VM"
+    )
+
+
+def _list_commands(options: argparse.Namespace) -> list[str]:
+    """Return what is asked for, by the names of the options."""
+    asked = {
+        "PORTS": options.ports and not options.diagnose,
+        "--close": options.close,
+        "--close-all": options.close_all,
+        "--diagnose": options.diagnose,
+        "--log": options.log,
+        "--requests": options.requests,
+        "--grant": options.grant is not None,
+        "--deny": options.deny is not None,
+        "--portmap": options.portmap,
+        "--portmap-reach": options.portmap_reach and not options.portmap,
+    }
+    return [name for name, is_asked in asked.items() if is_asked]
 
 
 def check_options(options: argparse.Namespace) -> None:
     """Raise `UsageError` for options that make no sense together."""
-    asked = [
-        name
-        for name, is_asked in (
-            ("PORTS", options.ports and not options.diagnose),
-            ("--close", options.close),
-            ("--close-all", options.close_all),
-            ("--diagnose", options.diagnose),
-            ("--log", options.log),
-        )
-        if is_asked
-    ]
+    asked = _list_commands(options)
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked)}: one at a time")
-    if options.since and not options.log:
+    command = asked[0] if asked else ""
+    if options.since and command != "--log":
         raise UsageError("--since: give --log too")
-    for name, is_asked in (
-        ("--close", options.close),
-        ("--diagnose", options.diagnose),
-    ):
-        if is_asked and options.VM is None:
-            raise UsageError(f"{name}: of which qube? Give its name first")
-    if options.ports and not options.diagnose:
+    if options.wait and command != "--requests":
+        raise UsageError("--wait: give --requests too")
+    if command in _NEEDS_QUBE and options.VM is None:
+        raise UsageError(f"{command}: of which qube? Give its name first")
+    if command == "PORTS":
+        if options.for_good:
+            raise UsageError("--for-good: without an end it is for good already")
         return
-    narrowing: tuple[str, ...] = _NARROWS_CLOSING if options.close else ()
-    if options.diagnose:
-        narrowing = _NARROWS_DIAGNOSIS
     for name, attribute in _ONLY_OPENING.items():
-        if getattr(options, attribute) and name not in narrowing:
+        if getattr(options, attribute) and name not in _NARROWS.get(command, ()):
+            if name == "--for-good":
+                raise UsageError("--for-good: give --grant ID or --deny ID too")
             raise UsageError(f"{name}: give VM and the port to open too")

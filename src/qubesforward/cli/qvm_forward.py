@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import environ
 from time import time
 
@@ -36,19 +36,32 @@ def _run(options: Namespace, firewall: Firewall) -> int:
         json=options.json,
     )
     qube = "" if options.VM is None else check_name(options.VM)
-    if options.diagnose:
-        return _diagnose(options, console, firewall, qube)
-    if options.ports:
-        return _open(options, console, firewall, qube)
-    if options.close or options.close_all:
-        return _close(options, console, firewall, qube)
-    if options.log:
-        return _show_log(options, console, firewall, qube)
+    command = _find_command(options)
+    if command is not None:
+        return command(options, console, firewall, qube)
     if qube:
         list_qube(console, firewall, qube)
     else:
         list_computer(console, firewall)
     return DONE
+
+
+_Command = Callable[[Namespace, Console, Firewall, str], int]
+
+
+def _find_command(options: Namespace) -> _Command | None:
+    """Return what is asked for; None for a listing."""
+    commands: list[tuple[object, _Command]] = [
+        # It takes ports too, and so does not come after opening.
+        (options.diagnose, _diagnose),
+        (options.ports, _open),
+        (options.close or options.close_all, _close),
+        (options.log, _show_log),
+        (options.requests, _show_requests),
+        (options.grant is not None or options.deny is not None, _answer),
+        (options.portmap or options.portmap_reach, _set_policy),
+    ]
+    return next((command for is_asked, command in commands if is_asked), None)
 
 
 # A listing, the most frequent use, need not pay for the imports of the others.
@@ -91,3 +104,35 @@ def _close(options: Namespace, console: Console, firewall: Firewall, qube: str) 
     if options.close_all:
         return close_all(console, firewall, qube)
     return close_ports(console, firewall, qube, read_closing(options))
+
+
+def _show_requests(
+    options: Namespace, console: Console, firewall: Firewall, qube: str
+) -> int:
+    from qubesforward.cli.requests import list_requests
+
+    if not options.wait:
+        return list_requests(console, firewall, qube)
+    from qubesforward.cli.watching import Watch
+
+    Watch(console, firewall, qube).run()
+    return DONE
+
+
+def _answer(options: Namespace, console: Console, firewall: Firewall, qube: str) -> int:
+    from qubesforward.cli.answering import deny, grant
+
+    if options.deny is not None:
+        scope = "never" if options.for_good else "once"
+        return deny(console, firewall, qube, options.deny, scope)
+    scope = "always" if options.for_good else "once"
+    scope = "reboot" if options.until_reboot else scope
+    return grant(console, firewall, qube, options.grant, scope)
+
+
+def _set_policy(
+    options: Namespace, console: Console, firewall: Firewall, qube: str
+) -> int:
+    from qubesforward.cli.policy import set_policy
+
+    return set_policy(console, firewall, qube, options.portmap, options.portmap_reach)

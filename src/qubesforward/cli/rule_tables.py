@@ -6,10 +6,11 @@ The time now is an argument, in seconds since 1970.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from qubesforward.cli.choosing import read_line
 from qubesforward.cli.durations import format_day
+from qubesforward.cli.reaching import format_extent, quote_words
 from qubesforward.cli.sentences import (
     describe_reason,
     find_entrance,
@@ -119,7 +120,7 @@ def format_forwards(
 
     A forward whose status is None is one that the daemon has not planned yet.
     """
-    extended = any(_format_options(rule) for _no, rule, _status in numbered)
+    extended = any(_format_options(rule, status) for _no, rule, status in numbered)
     header = list(FORWARD_HEADER)
     if extended:
         header.insert(-1, _OPTIONS)
@@ -128,8 +129,9 @@ def format_forwards(
         row = [NOTHING if number is None else str(number), *_forward_row(rule, status)]
         row.append(_format_expire(rule.expire, now))
         if extended:
-            row.append(_format_options(rule) or NOTHING)
-        rows.append([*row, rule.comment or NOTHING])
+            row.append(_format_options(rule, status) or NOTHING)
+        comment = rule.comment if status is None else _format_comment(status)
+        rows.append([*row, comment or NOTHING])
     return format_table(header, rows, screen)
 
 
@@ -144,8 +146,9 @@ def _forward_row(rule: ForwardRule, status: ForwardStatus | None) -> list[Cell]:
     ]
 
 
-def _format_options(rule: ForwardRule) -> str:
+def _format_options(rule: ForwardRule, status: ForwardStatus | None) -> str:
     options = {
+        "program": status is not None and status.is_mapping,
         "internet": rule.reach is Reach.INTERNET,
         "bypass": rule.bypass,
         "disposables": rule.disposables,
@@ -158,23 +161,49 @@ def paint_state(state: State) -> Painted:
     return Painted(str(state), STATE_COLOURS[state])
 
 
-def format_exposures(qubes: Iterable[QubeStatus], now: int, screen: Screen) -> str:
-    """Lay out every forward of the computer."""
-    header = ("QUBE", "FORWARD", "OPEN TO", "AT", "UNTIL", "STATE", "COMMENT")
-    rows: list[list[Cell]] = [
-        [
-            qube.name,
-            format_mapping(forward.rule),
-            _format_open_to(forward.rule),
-            _format_at(forward),
-            _format_until(forward.rule, now),
-            paint_state(forward.state),
-            forward.rule.comment or NOTHING,
-        ]
+def format_exposures(qubes: Sequence[QubeStatus], now: int, screen: Screen) -> str:
+    """Lay out every forward of the computer.
+
+    Who asked for it, and how far it reaches, are columns only where that varies.
+    """
+    forwards = [forward for qube in qubes for forward in qube.forwards]
+    columns = {
+        "FOR": any(forward.is_mapping for forward in forwards),
+        "REACHES": any(format_extent(forward) for forward in forwards),
+    }
+    more = [name for name, is_shown in columns.items() if is_shown]
+    header = ["QUBE", "FORWARD", "OPEN TO", "AT", "UNTIL", "STATE", *more, "COMMENT"]
+    rows = [
+        _exposure_row(qube.name, forward, now, more)
         for qube in qubes
         for forward in qube.forwards
     ]
     return format_table(header, rows, screen)
+
+
+def _exposure_row(
+    qube: str, forward: ForwardStatus, now: int, more: Sequence[str]
+) -> list[Cell]:
+    rule = forward.rule
+    cells = {
+        "FOR": "a program" if forward.is_mapping else "you",
+        "REACHES": format_extent(forward) or NOTHING,
+    }
+    return [
+        qube,
+        format_mapping(rule),
+        _format_open_to(rule),
+        _format_at(forward),
+        _format_until(rule, now),
+        paint_state(forward.state),
+        *(cells[name] for name in more),
+        _format_comment(forward) or NOTHING,
+    ]
+
+
+def _format_comment(forward: ForwardStatus) -> str:
+    text = forward.rule.comment
+    return quote_words(text) if text and forward.is_mapping else text
 
 
 def _format_open_to(rule: ForwardRule) -> str:

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from qubesforward.cli.durations import format_duration, format_moment
+from qubesforward.cli.reaching import describe_beyond
 from qubesforward.cli.status import ForwardStatus, State
 from qubesforward.model.hosts import Network
 from qubesforward.model.ports import PortRange
-from qubesforward.model.rule import REBOOT, ForwardRule, ForwardType, Reach
+from qubesforward.model.rule import REBOOT, ForwardRule, ForwardType
 
 _COMING = (State.ACTIVE, State.PENDING)
 
@@ -106,9 +107,7 @@ def _describe_around(forward: ForwardStatus) -> str:
             around += ", and any host beyond its tunnel,"
         return around
     around = f"on the networks of {hop or 'the outermost qube'}"
-    if forward.rule.reach is Reach.INTERNET:
-        around += ", and on the internet if its router agrees,"
-    return around
+    return around + describe_beyond(forward)
 
 
 def format_source(rule: ForwardRule) -> str:
@@ -246,7 +245,7 @@ def warn_of(forwards: Sequence[ForwardStatus], qube: str) -> list[str]:
         and first.state in _COMING
         and any(is_unlimited(each.rule.srchost) for each in forwards)
     ):
-        where = _describe_around(first).rstrip(",")
+        where = _describe_around(first)
         if first.tunnels:
             where = f"beyond the tunnel of {find_entrance(first)}"
         warnings.append(
@@ -272,6 +271,7 @@ def group_by_source(
     groups: dict[tuple[object, ...], list[ForwardStatus]] = {}
     for forward in forwards:
         rule = replace(forward.rule, srchost=None)
-        key = (rule, forward.state, forward.dial)
+        reached = forward.dial, forward.extent, forward.edge
+        key = (rule, forward.is_mapping, forward.state, reached)
         groups.setdefault(key, []).append(forward)
     return list(groups.values())

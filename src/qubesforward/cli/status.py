@@ -1,20 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The answers of ``Status+forward`` and ``Plan+forward``, as data.
-
-The daemon is trusted, but some of its texts began in a qube (a hop's reason for
-refusing): nothing that could move a terminal's cursor gets past this module.
-"""
+"""The answers of ``Status+forward`` and ``Plan+forward``, as data."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
 
+from qubesforward.cli.reading import Reader, decode_object
 from qubesforward.errors import InvalidRule, MalformedMessage
-from qubesforward.model.rule import ForwardRule
+from qubesforward.model.rule import ForwardRule, Origin
 from qubesforward.model.text import parse_rule
 
 
@@ -36,6 +30,16 @@ class HopState(StrEnum):
     OK = "ok"
     HALTED = "halted"
     SILENT = "silent"
+
+
+class Extent(StrEnum):
+    """How far a forward reaches; `LAN` also while no router has answered yet."""
+
+    INTERNET = "internet"
+    LAN = "lan"
+    CARRIER = "carrier"
+    SILENT = "silent"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,9 @@ class ForwardStatus:
     `owner` is the qube whose rule it is: a disposable may have it from its template.
     `listening` is None where nobody knows whether something listens in the qube.
     `path` goes from the outermost hop to the target.
+    `is_mapping`: a program of the qube asked for it, by the protocols `vias`, as far as
+    they are told. `extent` is how far it reaches, and `edge` where the internet dials
+    it, ``ADDRESS:PORT``; empty if no router has told.
     """
 
     line: str
@@ -80,6 +87,10 @@ class ForwardStatus:
     packets: int
     bytes: int
     path: tuple[PathStep, ...]
+    is_mapping: bool = False
+    vias: tuple[str, ...] = ()
+    extent: Extent = Extent.LAN
+    edge: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,79 +137,9 @@ class Status:
         return QubeStatus(name, False, "", (), ())
 
 
-_Item = TypeVar("_Item")
-_Choice = TypeVar("_Choice", bound=StrEnum)
-
-
-class _Reader:
-    """A JSON object whose values are taken out by name and type.
-
-    Values that are absent or null get the empty value of their type, so that an
-    answer of another version, or one without counters, can still be read.
-    """
-
-    def __init__(self, value: object, where: str) -> None:
-        if not isinstance(value, dict):
-            raise MalformedMessage(f"status: {where} is not an object")
-        self._found: dict[str, object] = value
-        self._where = where
-
-    def _take(self, name: str, kind: type[_Item], default: _Item) -> _Item:
-        value = self._found.get(name)
-        if value is None:
-            return default
-        # bool is an int to Python, not to this format.
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise MalformedMessage(f"status: {self._where}.{name} has a wrong type")
-        return value
-
-    def text(self, name: str) -> str:
-        return show_text(self._take(name, str, ""))
-
-    def number(self, name: str) -> int:
-        return self._take(name, int, 0)
-
-    def flag(self, name: str) -> bool:
-        return self._take(name, bool, False)
-
-    def maybe_flag(self, name: str) -> bool | None:
-        is_known = self._found.get(name) is not None
-        return self.flag(name) if is_known else None
-
-    def choice(self, name: str, kind: type[_Choice]) -> _Choice:
-        value = self._take(name, str, "")
-        try:
-            return kind(value)
-        except ValueError:
-            shown = show_text(value)[:40]
-            raise MalformedMessage(
-                f"status: {self._where}.{name}={shown!r} is unknown"
-            ) from None
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        values = self._take(name, list, [])
-        if not all(isinstance(value, str) for value in values):
-            raise MalformedMessage(f"status: {self._where}.{name} has a wrong type")
-        return tuple(show_text(value) for value in values)
-
-    def items(self, name: str, decode: Callable[[_Reader], _Item]) -> tuple[_Item, ...]:
-        values: Sequence[object] = self._take(name, list, [])
-        return tuple(
-            decode(_Reader(value, f"{self._where}.{name}[{index}]"))
-            for index, value in enumerate(values)
-        )
-
-
-def show_text(text: str) -> str:
-    """Return the text with everything but printable characters made into ``?``."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else "?" for char in text)
-
-
 def decode_status(data: bytes) -> Status:
     """Read a ``Status+forward`` answer; raise `MalformedMessage` if it is none."""
-    reader = _decode_object(data)
+    reader = decode_object(data, "status")
     return Status(
         reader.items("qubes", _decode_qube),
         reader.items("hops", _decode_hop),
@@ -208,21 +149,13 @@ def decode_status(data: bytes) -> Status:
 
 def decode_plan(data: bytes, name: str) -> Status:
     """Read a ``Plan+forward`` answer about the qube `name`, as `decode_status`."""
-    reader = _decode_object(data)
+    reader = decode_object(data, "status")
     forwards = reader.items("forwards", _decode_forward)
     qube = QubeStatus(name, False, "", forwards, ())
     return Status((qube,), reader.items("hops", _decode_hop))
 
 
-def _decode_object(data: bytes) -> _Reader:
-    try:
-        found = json.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise MalformedMessage("status: the answer is not JSON") from None
-    return _Reader(found, "answer")
-
-
-def _decode_qube(reader: _Reader) -> QubeStatus:
+def _decode_qube(reader: Reader) -> QubeStatus:
     return QubeStatus(
         name=reader.text("name"),
         unconfirmed=reader.flag("unconfirmed"),
@@ -232,7 +165,7 @@ def _decode_qube(reader: _Reader) -> QubeStatus:
     )
 
 
-def _decode_forward(reader: _Reader) -> ForwardStatus:
+def _decode_forward(reader: Reader) -> ForwardStatus:
     line = reader.text("rule")
     try:
         rule = parse_rule(line)
@@ -252,10 +185,14 @@ def _decode_forward(reader: _Reader) -> ForwardStatus:
         packets=reader.number("packets"),
         bytes=reader.number("bytes"),
         path=reader.items("path", _decode_step),
+        is_mapping=reader.text("origin") == Origin.PORTMAP,
+        vias=reader.texts("via"),
+        extent=reader.choice("extent", Extent, Extent.LAN),
+        edge=reader.text("edge"),
     )
 
 
-def _decode_step(reader: _Reader) -> PathStep:
+def _decode_step(reader: Reader) -> PathStep:
     return PathStep(
         qube=reader.text("qube"),
         entrance=reader.text("in"),
@@ -271,7 +208,7 @@ def _decode_step(reader: _Reader) -> PathStep:
     )
 
 
-def _decode_hop(reader: _Reader) -> HopStatus:
+def _decode_hop(reader: Reader) -> HopStatus:
     return HopStatus(
         name=reader.text("name"),
         state=reader.choice("state", HopState),
