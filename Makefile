@@ -28,8 +28,10 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
+# Labs wait more than they work, so several run side by side.
 unit: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3 --dist loadfile -m "not alone"
+	$(BIN)/pytest -m alone
 
 # With atheris where it is installed (pip install -e '.[fuzz]'), without it otherwise.
 fuzz: setup

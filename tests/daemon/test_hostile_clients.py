@@ -14,6 +14,8 @@ import pytest
 
 from tests.daemon.apart import EXTERNAL, ApartWorld, in_apart_world
 
+pytestmark = pytest.mark.alone
+
 STATUS = b"admin.vm.firewall.Status+forward dom0 name dom0\0"
 EVENTS = b"admin.Events dom0 name dom0\0"
 ADD = b"admin.vm.firewall.Add+forward dom0 name work\0"

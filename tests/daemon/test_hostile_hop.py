@@ -15,6 +15,8 @@ from qubesforward.lab import qubesdb_server
 from tests.daemon.apart import EXTERNAL, ApartWorld, in_apart_world
 from tests.daemon.world import until
 
+pytestmark = pytest.mark.alone
+
 HOSTILE = "sys-firewall"
 PROMPT = 1.5
 """Seconds; the limit for what others see, on a machine that does other things too."""
