@@ -450,6 +450,39 @@ class TestLife:
 
         with_policy(tmp_path, test, portmap="ask")
 
+    def test_who_closed_it_is_logged(self, tmp_path: Path) -> None:
+        async def test(world: World, gateway: GatewayEnd) -> None:
+            gateway.send(wish())
+            await until(lambda: bool(world.entries("sys-net")))
+            (forward,) = await world.forwards("work")
+            await world.call("Remove+forward", "work", forward["rule"])
+            lines = (tmp_path / "qubes-forward.log").read_text().splitlines()
+            events = [json.loads(line) for line in lines]
+            removed = [each for each in events if each["event"] == "removed"]
+            assert [(e["origin"], e["by"]) for e in removed] == [("portmap", "dom0")]
+
+        with_policy(tmp_path, test)
+
+    def test_switching_it_off_ends_trust_until_reboot(self, tmp_path: Path) -> None:
+        async def test(world: World, gateway: GatewayEnd) -> None:
+            gateway.send(wish())
+            await until(lambda: _count(world, 1))
+            (request,) = await requests(world)
+            assert request["reach"] == "lan"
+            await world.call("Grant+forward", "dom0", f"{request['id']} reboot")
+            await gateway.wait(granted())
+            policy = dict(world.features["work"])
+            world.features["work"]["portmap"] = ""
+            world.tell("work", "domain-feature-set:portmap")
+            await gateway.wait(NoClient(WORK))
+            world.features["work"] |= policy
+            world.tell("work", "domain-feature-set:portmap")
+            await gateway.wait_for(lambda each: isinstance(each, Client))
+            gateway.send(wish(5001))
+            await until(lambda: _count(world, 1))
+
+        with_policy(tmp_path, test, portmap="ask")
+
     def test_it_ends_in_time(self, tmp_path: Path) -> None:
         async def test(world: World, gateway: GatewayEnd) -> None:
             gateway.send(wish(lifetime=1))

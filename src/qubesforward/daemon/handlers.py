@@ -208,8 +208,10 @@ class Handlers:
 
     async def _remove_forwards(self, call: Call) -> bytes:
         qube = await self._qube(call)
-        removed = self._desk.close(qube, _parse_forwards(call.payload))
+        asked = _parse_forwards(call.payload)
         before = self._rules.load(qube).rules.forwards
+        closed = self._desk.close(qube, asked, call.source)
+        removed = [rule for rule in asked if rule in before or rule.place not in closed]
         left = [rule for rule in before if rule not in removed]
         with self._ledger.changing(call, before, left):
             self._rules.remove_forwards(qube, removed)

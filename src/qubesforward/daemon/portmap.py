@@ -310,19 +310,39 @@ class PortmapDesk:
         waiting = self._waiting.pop(question_id, {}).values()
         return [each for each in waiting if self._gateways.is_current(each[0])]
 
-    def close(self, qube: Qube, rules: Sequence[ForwardRule]) -> list[ForwardRule]:
-        """Close the mappings that these forwards are of; return those of others.
+    def close(
+        self, qube: Qube, rules: Sequence[ForwardRule], by: str
+    ) -> set[ForwardRule]:
+        """Close the mappings that these forwards are of; return their places.
 
         What the user closes is not asked for again for a while.
         """
         found = self._mappings.find_by_rules(qube.name, rules)
-        places = {rule.place for each in found for rule in each.rules}
+        closed = [rule for each in found for rule in each.rules]
         for each in found:
             self._mappings.remove(each.place)
         if found:
             self.consent.note_denial(qube.uuid, self._now())
             self._save()
-        return [rule for rule in rules if rule.place not in places]
+            self._audit.record(
+                [
+                    AuditEvent(
+                        Happening.REMOVED,
+                        qube=qube.name,
+                        rule=format_rule(rule),
+                        origin=str(Origin.PORTMAP),
+                        by=by,
+                    )
+                    for rule in closed
+                ]
+            )
+        return {rule.place for rule in closed}
+
+    def find_reach(self, question: Question) -> Reach:
+        """Return how far what is asked for would reach."""
+        qube = self._topology.snapshot.get(question.qube)
+        policy = None if qube is None else qube.portmap
+        return Reach.LAN if policy is None else policy.reach
 
     def list_vias(self, qube: str) -> dict[ForwardRule, list[str]]:
         """Return by which protocols a qube's mappings are held, by their places."""
@@ -366,6 +386,7 @@ class PortmapDesk:
         self._ways.clear()
         self._drop_unplanned(plan)
         self._drop_questions()
+        self._distrust()
         self._gateways.tell_all()
         if self._mappings.changed and self._commit is None:
             self._save()
@@ -388,6 +409,13 @@ class PortmapDesk:
             is_there = qube is not None and qube.running and qube.portmap is not None
             if qube is None or not is_there or qube.uuid != question.uuid:
                 self._end_question(question.id)
+
+    def _distrust(self) -> None:
+        """Trust no qube until reboot whose programs get nothing any more."""
+        off = {q.uuid for q in self._topology.snapshot.values() if q.portmap is None}
+        if self.consent.until_reboot & off:
+            self.consent.until_reboot -= off
+            self._save()
 
     # Questions that nobody answers
 

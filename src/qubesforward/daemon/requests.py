@@ -35,7 +35,12 @@ class Requests:
     def list(self, qube: str) -> Fields:
         """Return the open requests of a qube; of all for an empty name."""
         found = [q for q in self._desk.consent.questions if qube in ("", q.qube)]
-        return {"requests": [_describe(each) for each in found]}
+        return {
+            "requests": [
+                {**_describe(each), "reach": str(self._desk.find_reach(each))}
+                for each in found
+            ]
+        }
 
     async def grant(self, call: Call) -> None:
         """Say yes; raises `NoSuchRequest`, `InvalidRule`."""
