@@ -7,6 +7,7 @@ and checked. The exit status says whether all of it held.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -73,6 +74,17 @@ class Tour:
             text=True,
             check=False,
             timeout=30,
+        )
+
+    def start(self, where: str, *command: str) -> subprocess.Popen[str]:
+        """Start a command in the lab, show it, and go on."""
+        prompt = self._paint("33", f"[{where}] $")
+        print(f"  {prompt} {' '.join(command)} &", flush=True)
+        return subprocess.Popen(
+            self._lab("exec", where, "--", *command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def _lab(self, command: str, *words: str) -> Sequence[str]:
@@ -155,8 +167,44 @@ def _open_and_close(tour: Tour) -> None:
     tour.check("closed four seconds later", not tour.fetch("lan", url))
 
 
+def _let_program_ask(tour: Tour) -> None:
+    tour.say("8. A program in work asks its router for a port: the user decides")
+    policy = ("--portmap", "ask", "--portmap-reach", "lan")
+    tour.run("dom0", "qvm-forward", "work", *policy)
+    deadline = time.monotonic() + 5
+    while tour.quietly("work", "natpmpc").returncode and time.monotonic() < deadline:
+        time.sleep(0.1)
+    asking = tour.start("work", "natpmpc", "-a", "8443", "8443", "tcp", "60")
+    request = _wait_for_request(tour)
+    tour.run("dom0", "qvm-forward", "--requests")
+    tour.check("one request is open", bool(request))
+    url = "http://192.168.1.10:8443/"
+    tour.check("nothing is open yet", not tour.fetch("lan", url))
+    tour.run("dom0", "qvm-forward", "--grant", request)
+    answer = asking.communicate(timeout=30)[0]
+    print("      " + "\n      ".join(answer.splitlines()[-4:]), flush=True)
+    tour.check("the program got its port", "Mapped public port 8443" in answer)
+    tour.check("the page comes by it", _PAGE in tour.fetch("lan", url))
+    tour.run("dom0", "qvm-forward")
+    tour.run("dom0", "qvm-forward", "work", "--portmap", "off")
+    time.sleep(0.5)
+    tour.check("switched off, all of it is closed", not tour.fetch("lan", url))
+
+
+def _wait_for_request(tour: Tour) -> str:
+    """Return the ID of the first request, empty if none comes."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        told = tour.quietly("dom0", "qvm-forward", "--requests", "--json").stdout
+        found = json.loads(told)["requests"] if told else []
+        if found:
+            return str(found[0]["id"])
+        time.sleep(0.2)
+    return ""
+
+
 def _show_log(tour: Tour, server: subprocess.Popen[str]) -> None:
-    tour.say("8. What the server in work saw")
+    tour.say("9. What the server in work saw")
     tour.quietly("work", "pkill", "-f", "ThreadingHTTPServer")
     lines = [
         line
@@ -181,6 +229,7 @@ def run_demo(name: str) -> int:
         _show_chain(tour)
         server = tour.serve()
         _open_and_close(tour)
+        _let_program_ask(tour)
         _show_log(tour, server)
     finally:
         tour.say("Down")
