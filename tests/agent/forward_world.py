@@ -167,7 +167,7 @@ class Agent:
     def __init__(self, stack: ExitStack, space: Space, folder: Path) -> None:
         self.space = space
         self._stack = stack
-        self._dom0 = str(folder / "dom0.sock")
+        self.dom0 = str(folder / "dom0.sock")
         self._qube = str(folder / "qube.sock")
         self._generation = 0
         self.start_database()
@@ -175,7 +175,7 @@ class Agent:
 
     def start_database(self) -> None:
         module = "qubesforward.lab.qubesdb_daemon"
-        sockets = ["--dom0-socket", self._dom0, "--qube-socket", self._qube]
+        sockets = ["--dom0-socket", self.dom0, "--qube-socket", self._qube]
         self.database = _start(
             self._stack, [sys.executable, "-m", module, "test", *sockets]
         )
@@ -207,17 +207,21 @@ class Agent:
         finally:
             self.order(dict.fromkeys(entries))
 
-    async def _order(self, entries: Mapping[str, str | None], settle: bool) -> None:
-        db = await QubesDB.connect(self._dom0)
-        await db.watch("/qubes-forward-handled")
+    def next_generation(self) -> bytes:
+        """Return what the next commit is to be."""
         self._generation += 1
+        return b"%d" % self._generation
+
+    async def _order(self, entries: Mapping[str, str | None], settle: bool) -> None:
+        db = await QubesDB.connect(self.dom0)
+        await db.watch("/qubes-forward-handled")
+        generation = self.next_generation()
         for entry_id, text in entries.items():
             path = f"/qubes-forward/{entry_id}"
             if text is None:
                 await db.rm(path)
             else:
                 await db.write(path, text.encode())
-        generation = b"%d" % self._generation
         await db.write("/qubes-forward", generation)
         async with asyncio.timeout(5):
             while settle and await db.read("/qubes-forward-handled") != generation:
@@ -228,7 +232,7 @@ class Agent:
         """Return what the QubesDB holds at a path, all of it below one with ``/``."""
 
         async def read() -> bytes:
-            db = await QubesDB.connect(self._dom0)
+            db = await QubesDB.connect(self.dom0)
             try:
                 if path.endswith("/"):
                     return b"\n".join((await db.multiread(path)).values())
@@ -240,7 +244,7 @@ class Agent:
 
     def write(self, path: str, value: str) -> None:
         async def write() -> None:
-            db = await QubesDB.connect(self._dom0)
+            db = await QubesDB.connect(self.dom0)
             await db.write(path, value.encode())
             await db.aclose()
 
@@ -251,7 +255,7 @@ class Agent:
         self.kill()
         self.database.kill()
         self.database.wait()
-        for path in (self._dom0, self._qube):
+        for path in (self.dom0, self._qube):
             Path(path).unlink(missing_ok=True)
         self.start_database()
         self.start()

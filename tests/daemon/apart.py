@@ -19,6 +19,7 @@ from tests.daemon.world import World, until
 _DAEMON = """
 import asyncio, sys
 from pathlib import Path
+from qubesforward.daemon.garbage import collect_seldom
 from qubesforward.daemon.main import Daemon
 from qubesforward.qubes.admin_async import AsyncAdminClient
 
@@ -26,6 +27,7 @@ root = Path(sys.argv[1])
 client = AsyncAdminClient(str(root / "qubesd.sock"), str(root / "forwardd.sock"))
 socket_of = lambda name: str(root / f"{name}.sock")
 log = root / "log" / "audit.log"
+collect_seldom()
 daemon = Daemon(root, str(root / "forwardd.sock"), client, socket_of, log)
 asyncio.run(daemon.run())
 """

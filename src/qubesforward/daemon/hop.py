@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
 from qubesforward.daemon.answers import (
@@ -22,7 +22,7 @@ from qubesforward.daemon.answers import (
 from qubesforward.errors import InvalidRule, QubesDBError
 from qubesforward.model.entry import Entry, format_entry
 from qubesforward.model.hosts import Address, parse_address
-from qubesforward.plan.diff import HopDiff
+from qubesforward.plan.diff import ID_BITS, HopDiff, diff_hop, diff_planned_hop
 from qubesforward.plan.outbound import OutboundDiff, Tree
 from qubesforward.qubes.qubesdb import QubesDB
 
@@ -72,6 +72,7 @@ class Hop:
     `tunnel` is the one that it has, or had since its start; empty for none.
     `has_gateway`: its gateway is told to be there.
     `inherited` are the IDs that were there when this connection was made.
+    `planned` are the entries that `present` was made of, None if it may have others.
     """
 
     def __init__(self, name: str, xid: int, changed: Callable[[], None]) -> None:
@@ -89,7 +90,9 @@ class Hop:
         self.tunnel = ""
         self.has_gateway = False
         self.counters: dict[str, Counter] = {}
+        self.planned: frozenset[Entry] | None = None
         self._ids: dict[Entry, str] = {}
+        self._numbers: set[int] = set()
         self._published: dict[str, int] = {}
         self._changed = changed
         self._heard = asyncio.Condition()
@@ -182,6 +185,19 @@ class Hop:
         if self._db is not None:
             await self._db.aclose()
             self._db = None
+
+    def compare(
+        self, wanted: frozenset[Entry], untrusted_numbers: Iterator[int]
+    ) -> HopDiff:
+        """Return what to publish so that the hop has what is wanted."""
+        planned = self.planned
+        if planned is None:
+            return diff_hop(wanted, self.present, untrusted_numbers)
+        if planned is wanted:
+            return HopDiff()
+        return diff_planned_hop(
+            wanted, planned, self._ids, self.present, self._numbers, untrusted_numbers
+        )
 
     async def publish(self, diff: HopDiff) -> None:
         """Write a difference and commit it."""
@@ -288,12 +304,14 @@ class Hop:
 
     def _note(self, entry_id: str, entry: Entry | None) -> None:
         self.present[entry_id] = entry
+        self._numbers.add(int(entry_id, 16) & ID_BITS)
         if entry is not None:
             # Should there be two of one content, the first is the one that stays.
             self._ids.setdefault(entry.content, entry_id)
 
     def _forget(self, entry_id: str) -> None:
         entry = self.present.pop(entry_id, None)
+        self._numbers.discard(int(entry_id, 16) & ID_BITS)
         self._published.pop(entry_id, None)
         self.refused.pop(entry_id, None)
         self.counters.pop(entry_id, None)

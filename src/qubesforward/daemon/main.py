@@ -18,6 +18,7 @@ from qubesforward.daemon.audit import Audit
 from qubesforward.daemon.audit_event import AuditEvent, Happening
 from qubesforward.daemon.audit_file import AuditFile
 from qubesforward.daemon.diagnose import Diagnoser
+from qubesforward.daemon.garbage import collect_seldom
 from qubesforward.daemon.gateway_links import serve_gateways
 from qubesforward.daemon.gateways import Gateways
 from qubesforward.daemon.handlers import Handlers
@@ -238,6 +239,7 @@ def main() -> int:
         level=logging.DEBUG if options.verbose else logging.INFO,
         format="%(levelname)s %(message)s",
     )
+    collect_seldom()
     try:
         daemon = Daemon(options.state, options.socket, log=options.log, run=options.run)
         asyncio.run(daemon.run())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -20,16 +20,20 @@ from qubesforward.daemon.mappings import Mappings
 from qubesforward.daemon.rules import Rules
 from qubesforward.daemon.topology import Topology
 from qubesforward.errors import QubesDBError, Unavailable
+from qubesforward.model.entry import Entry
 from qubesforward.model.rule import ForwardRule
-from qubesforward.plan.diff import HopDiff, diff_hop
+from qubesforward.plan.diff import HopDiff
 from qubesforward.plan.outbound import diff_outbound, plan_outbound
-from qubesforward.plan.planner import Forwards, Plan, plan_forwards
+from qubesforward.plan.planner import Forwards, Plan
+from qubesforward.plan.replanner import Replanner
 
 _log = logging.getLogger(__name__)
 
 CLOSE_PATIENCE = 0.5
 """Seconds to wait for an old path to be closed before a new one is opened all the
 same: a hop whose agent is dead must not keep the others from being right."""
+
+_NOTHING: frozenset[Entry] = frozenset()
 
 _RETRY_SECONDS = 1.0
 _LONGEST_SLEEP = 60.0
@@ -66,6 +70,7 @@ class Reconciler:
         self._done = 0
         self._failed = False
         self._planned_at = 0.0
+        self._replanner = Replanner()
         self.plan = Plan()
 
     def wake(self) -> None:
@@ -119,8 +124,8 @@ class Reconciler:
 
     def _until_next_end(self) -> float:
         # What ended while the pass was under way was not over yet for the plan.
-        every = chain(self._rules.ends(), self._mappings.ends())
-        ends = (end for end in every if end > self._planned_at)
+        mapped = (end for end in self._mappings.ends() if end > self._planned_at)
+        ends = chain(self._rules.ends(self._planned_at), mapped)
         left = min(ends, default=float("inf")) - self._now()
         return max(min(left, _LONGEST_SLEEP), 0.0)
 
@@ -130,7 +135,9 @@ class Reconciler:
         forwards = self._rules.forwards(snapshot)
         forwards |= {name: Forwards(rules) for name, rules in instead.items()}
         mappings = self._mappings.rules()
-        return plan_forwards(forwards, snapshot, self._now(), self._boot_id, mappings)
+        return self._replanner.plan(
+            forwards, snapshot, self._now(), self._boot_id, mappings
+        )
 
     async def _pass(self) -> None:
         self._planned_at = self._now()
@@ -139,9 +146,13 @@ class Reconciler:
         await self._hops.follow(self._topology.snapshot)
         self.plan = plan = self.try_plan({})
         diffs = {
-            name: (hop, diff_hop(plan.entries.get(name, ()), hop.present, _numbers()))
+            name: (hop, hop.compare(plan.entries.get(name, _NOTHING), _numbers()))
             for name, hop in self._hops.open.items()
         }
+        for hop, diff in diffs.values():
+            if diff.remove or diff.write:
+                # Until all of that is published, if it comes to that.
+                hop.planned = None
         await together(
             hop.publish(HopDiff(remove=diff.remove))
             for hop, diff in diffs.values()
@@ -151,9 +162,13 @@ class Reconciler:
         )
         for hop, _diff in diffs.values():
             hop.fresh = False
+        left: Collection[str] = ()
         if any(diff.write for _hop, diff in diffs.values()):
             await self._wait_closed()
-            await self._open(diffs)
+            left = await self._open(diffs)
+        for name, (hop, _diff) in diffs.items():
+            if name not in left:
+                hop.planned = plan.entries.get(name, _NOTHING)
         await self._publish_outbound()
         await together(
             hop.publish_gateway(name in plan.gateways)
@@ -170,7 +185,8 @@ class Reconciler:
         for hop in closing:
             hop.closing = 0
 
-    async def _open(self, diffs: Mapping[str, tuple[Hop, HopDiff]]) -> None:
+    async def _open(self, diffs: Mapping[str, tuple[Hop, HopDiff]]) -> set[str]:
+        """Publish what opens; return the hops that did not get all of it."""
         writes = {name: diff.write for name, (_hop, diff) in diffs.items()}
         if self._wake.is_set():
             # Another pass comes. Until then: what was to be opened may be closed by
@@ -185,6 +201,11 @@ class Reconciler:
             for name, write in writes.items()
             if write
         )
+        return {
+            name
+            for name, (_hop, diff) in diffs.items()
+            if len(writes[name]) < len(diff.write)
+        }
 
     async def _publish_outbound(self) -> None:
         snapshot = self._topology.snapshot

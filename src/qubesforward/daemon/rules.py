@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import logging
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from qubesforward.daemon.store import Loaded, RulesChanged, Store
 from qubesforward.errors import InvalidRule
@@ -27,6 +28,22 @@ _LAST_AGE = LAST_SECOND * 1_000_000
 would be no room left for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """When rules of a list end, the earliest first; whether some were of another boot.
+
+    Most lists have none, and then nobody has to go through their rules.
+    """
+
+    rules: RuleList
+    moments: tuple[int, ...]
+    is_of_other_boot: bool
+
+    def has_some(self, now: float) -> bool:
+        """Whether some rule is over."""
+        return self.is_of_other_boot or bool(self.moments and self.moments[0] <= now)
+
+
 class Rules:
     """Rule lists by qube. Every change is stored before the call returns."""
 
@@ -36,11 +53,13 @@ class Rules:
         self._boot_id = boot_id
         self._newest = 0
         self._known: dict[str, str] = {}
+        self._ends: dict[str, _Ends] = {}
 
     def forget(self, name: str) -> None:
         """Read the list of a qube anew the next time."""
         self._store.forget(name)
         self._known.pop(name, None)
+        self._ends.pop(name, None)
 
     def load(self, qube: Qube) -> Loaded:
         """Return the list of one qube."""
@@ -88,19 +107,23 @@ class Rules:
             rule for rule in self._outbound(qube, snapshot) if not rule.has_ended(now)
         )
 
-    def ends(self) -> Iterator[int]:
-        """Yield every moment at which some rule ends, in seconds since 1970."""
+    def ends(self, after: float) -> Iterator[int]:
+        """Yield for every list the first moment after `after` when a rule of it ends.
+
+        All in seconds since 1970.
+        """
         for name, klass in self._known.items():
-            rules = self._store.load(name, klass).rules
-            ends = [rule.expire for rule in rules.forwards]
-            ends += [rule.expire for rule in rules.outbound]
-            yield from (end for end in ends if isinstance(end, int))
+            moments = self._find_ends(name, self._store.load(name, klass).rules).moments
+            if (place := bisect_right(moments, after)) < len(moments):
+                yield moments[place]
 
     def drop_expired(self, snapshot: Snapshot) -> None:
         """Take forwards whose time is over out of the files."""
         now = self._now()
         for qube in snapshot.values():
             rules = self.load(qube).rules
+            if not self._find_ends(qube.name, rules).has_some(now):
+                continue
             kept = tuple(
                 rule
                 for rule in rules.forwards
@@ -108,6 +131,20 @@ class Rules:
             )
             if kept != rules.forwards:
                 self._save_if_possible(qube, replace(rules, forwards=kept))
+
+    def _find_ends(self, name: str, rules: RuleList) -> _Ends:
+        """Return when rules of a list end; looked up once for each list as it is."""
+        known = self._ends.get(name)
+        if known is None or known.rules is not rules:
+            ends = [rule.expire for rule in rules.forwards]
+            ends += [rule.expire for rule in rules.outbound]
+            moments = sorted(end for end in ends if isinstance(end, int))
+            is_over = any(
+                rule.expire == REBOOT and rule.boot_id != self._boot_id
+                for rule in rules.forwards
+            )
+            known = self._ends[name] = _Ends(rules, tuple(moments), is_over)
+        return known
 
     def set_outbound(self, qube: Qube, outbound: Sequence[OutboundRule]) -> None:
         """Replace the outbound rules; forwards stay as they are."""

@@ -24,8 +24,12 @@ from qubesforward.qubes.qubesdb_wire import (
 )
 from qubesforward.qubes.unix import BACKLOG, bind_unix
 
-MAX_BACKLOG = 4 * 1024 * 1024
-"""Bytes that may wait for a client that does not read; then it is dropped."""
+MAX_BACKLOG = 64 * 1024 * 1024
+"""Bytes that may wait for a client that does not read; then it is dropped.
+
+One answer may have as many as a hop has entries: 11 MB for 60,000. The daemon of Qubes
+has no limit.
+"""
 
 _OK = MessageType.OK
 _ERROR = MessageType.ERROR

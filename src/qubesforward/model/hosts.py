@@ -73,4 +73,4 @@ def parse_address(untrusted_text: str, element: str = "address") -> Address:
 
 def networks_overlap(one: Network, other: Network) -> bool:
     """Whether any address is in both; never across families."""
-    return one.version == other.version and one.overlaps(other)
+    return one is other or (one.version == other.version and one.overlaps(other))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from qubesforward.model.entry import Entry
@@ -55,3 +55,26 @@ def diff_hop(
         used.add(number & ID_BITS)
         write[f"{number:08x}"] = entry
     return HopDiff(tuple(remove), write)
+
+
+def diff_planned_hop(
+    wanted: frozenset[Entry],
+    planned: frozenset[Entry],
+    ids: Mapping[Entry, str],
+    present: Mapping[str, Entry | None],
+    taken: Collection[int],
+    untrusted_numbers: Iterator[int],
+) -> HopDiff:
+    """Compare as `diff_hop` does, knowing that `present` holds what was `planned`.
+
+    `ids` gives the ID of every content that is present, `taken` the numbers of all of
+    them (`ID_BITS`). What is both planned and wanted is not looked at.
+    """
+    touched = (wanted - planned) | (planned - wanted)
+    near = {
+        entry_id: present[entry_id]
+        for entry_id in (ids.get(entry.content) for entry in touched)
+        if entry_id is not None
+    }
+    free = (n for n in untrusted_numbers if n & ID_BITS not in taken)
+    return diff_hop(wanted - planned, near, free)

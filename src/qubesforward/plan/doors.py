@@ -34,7 +34,8 @@ def merge_doors(doors: Iterable[Door]) -> list[Door]:
     """
     merged: list[Door] = []
     for cluster in _clusters(doors):
-        needed = _without_contained(cluster)
+        # Most doors are alone at their ports; with thousands, that has to be quick.
+        needed = cluster if len(cluster) == 1 else _without_contained(cluster)
         if len(needed) == 1:
             merged += needed
         else:

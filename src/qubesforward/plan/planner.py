@@ -118,13 +118,12 @@ def plan_forwards(
         (Asked(name, rule, name), True)
         for name, rules in mappings.items()
         if name in snapshot
-        for rule in sorted(rules, key=lambda rule: rule.created)
+        for rule in rules
     ]
+    granted.sort(key=lambda item: (item[0].rule.created, item[0].target))
     for asked, confirmed in [*_by_age(forwards, snapshot), *granted]:
-        outcome = _plan_one(asked, confirmed, snapshot, now, boot_id)
-        if outcome.verdict is Verdict.READY or (
-            outcome.verdict is Verdict.HALTED and not _is_for_instances(asked)
-        ):
+        outcome = plan_alone(asked, confirmed, snapshot, now, boot_id)
+        if has_claims(outcome):
             outcome = _claim(outcome, claims)
         outcomes.append(outcome)
     serving = plan_serving(snapshot)
@@ -136,11 +135,12 @@ def plan_forwards(
     ]
     steps += [Step(name, entry) for name, entry in serving.steps]
     return Plan(
-        tuple(outcomes), _collect_entries(steps), serving.clients, _find_edges(outcomes)
+        tuple(outcomes), _collect_entries(steps), serving.clients, find_edges(outcomes)
     )
 
 
-def _find_edges(outcomes: Iterable[Outcome]) -> dict[str, tuple[ForwardRule, ...]]:
+def find_edges(outcomes: Iterable[Outcome]) -> dict[str, tuple[ForwardRule, ...]]:
+    """Return what the LAN's router is to be asked for, by outermost hop."""
     edges: dict[str, list[ForwardRule]] = {}
     for outcome in outcomes:
         rule = outcome.asked.rule
@@ -176,14 +176,19 @@ def _by_age(
     return sorted(asked, key=age)
 
 
-def _is_for_instances(asked: Asked) -> bool:
-    # The halted template of a disposable must not keep the port from its instances.
-    return asked.rule.disposables and asked.owner == asked.target
+def has_claims(outcome: Outcome) -> bool:
+    """Whether this forward, before any comparing with others, needs its ports."""
+    if outcome.verdict is Verdict.HALTED:
+        # The halted template of a disposable must not keep them from its instances.
+        asked = outcome.asked
+        return not asked.rule.disposables or asked.owner != asked.target
+    return outcome.verdict is Verdict.READY
 
 
-def _plan_one(
+def plan_alone(
     asked: Asked, confirmed: bool, snapshot: Snapshot, now: float, boot_id: str
 ) -> Outcome:
+    """Plan one forward as if there were no other."""
     rule = asked.rule
     if rule.has_ended(now, boot_id):
         return Outcome(asked, Verdict.EXPIRED, "its time is over")
@@ -289,12 +294,17 @@ def _claim(outcome: Outcome, claims: Claims[Asked]) -> Outcome:
     for step in outcome.steps:
         winner = claims.find_owner(step.qube, step.entry)
         if winner is not None:
-            ports = winner.rule.srcports.short
-            reason = f"{winner.target} has port {ports} of {step.qube} already"
-            return replace(outcome, verdict=Verdict.CONFLICT, reason=reason)
+            return lose_to(winner, step.qube, outcome)
     for step in outcome.steps:
         claims.take(step.qube, step.entry, outcome.asked)
     return outcome
+
+
+def lose_to(winner: Asked, hop: str, outcome: Outcome) -> Outcome:
+    """Return what becomes of a forward when an older one has a port that it needs."""
+    ports = winner.rule.srcports.short
+    reason = f"{winner.target} has port {ports} of {hop} already"
+    return replace(outcome, verdict=Verdict.CONFLICT, reason=reason)
 
 
 def _collect_entries(steps: Iterable[Step]) -> dict[str, frozenset[Entry]]:
@@ -308,8 +318,13 @@ def _collect_entries(steps: Iterable[Step]) -> dict[str, frozenset[Entry]]:
         else:
             entries.setdefault(step.qube, set()).add(entry)
     for (qube, proto, _family), needed in doors.items():
-        entries.setdefault(qube, set()).update(
-            Entry(Entrance.SELF, proto, door.ports, door.src, until=door.until)
-            for door in merge_doors(needed)
-        )
+        entries.setdefault(qube, set()).update(render_doors(proto, needed))
     return {qube: frozenset(found) for qube, found in entries.items()}
+
+
+def render_doors(proto: Proto, needed: Iterable[Door]) -> list[Entry]:
+    """Return the entries of a target for all that it must let in, of one family."""
+    return [
+        Entry(Entrance.SELF, proto, door.ports, door.src, until=door.until)
+        for door in merge_doors(needed)
+    ]
