@@ -135,9 +135,9 @@ def _point(figure: Figure, x: float) -> Point:
 def _render_growth(records: Mapping[str, Record]) -> Iterator[str]:
     yield "## How costs grow\n"
     yield (
-        "The exponent of a power of the size that fits best: 0 does not grow, 1 grows in"
-        " proportion. *At the top* is between the two largest sizes, where what is the"
-        " same at every size weighs least.\n"
+        "The exponent of a power of the size that fits best: 0 does not grow, 1 grows"
+        " in proportion. *At the top* is between the two largest sizes, where what is"
+        " the same at every size weighs least.\n"
     )
     yield "| part | what | | sizes | overall | at the top | |"
     yield "|---|---|---|---|---:|---:|---|"
@@ -151,7 +151,7 @@ def _render_growth(records: Mapping[str, Record]) -> Iterator[str]:
                 section.part,
                 what,
                 side,
-                f"{growth.sizes[0]:,}–{growth.sizes[-1]:,}",
+                f"{growth.sizes[0]:,} to {growth.sizes[-1]:,}",
             ]
             cells += [f"{growth.whole:.2f}", f"{growth.top:.2f}"]
             cells.append(verdict if growth.is_above_n_log_n else "")
