@@ -16,7 +16,7 @@ from typing import Any
 from qubesforward.lab.enter import list_processes
 from qubesforward.lab.state import LabState
 from qubesforward.model.entry import Entry, parse_entry
-from qubesforward.nft.layout import TABLE
+from qubesforward.nft.layout import TABLE, USUAL
 from tests.lab.running_lab import RunningLab
 from tests.lab.standing import Reader
 
@@ -77,24 +77,33 @@ def _openings(sets: Mapping[str, list[Any]]) -> Iterator[str]:
     live = {_key(element) for element in sets.get("live", [])}
     for entrance in _ENTRANCES:
         for family in (4, 6):
-            for suffix in ("", "_wide"):
-                for element in sets.get(f"{entrance}{family}{suffix}", []):
-                    yield from _opening(sets, live, entrance, family, element)
+            name = f"{entrance}{family}"
+            for element in sets.get(name, []):
+                yield from _opening(sets, live, name, element, 0)
+            # A hash holds the address of a network, and its name the length.
+            for length in USUAL[family]:
+                for element in sets.get(f"{name}_{length}", []):
+                    yield from _opening(sets, live, name, element, length)
+            for element in sets.get(f"{name}_wide", []):
+                yield from _opening(
+                    sets, live, name, element, 32 if family == 4 else 128
+                )
 
 
 def _opening(
     sets: Mapping[str, list[Any]],
     live: set[str],
-    entrance: str,
-    family: int,
+    name: str,
     element: Any,
+    length: int,
 ) -> Iterator[str]:
+    entrance, family = name[:-1], int(name[-1])
     is_self = entrance == "self"
     key, mark = (element, 0) if is_self else element
     key = _bare(key)["concat"]
     ports = _range(key[1])
     anyone = "0.0.0.0/0" if family == 4 else "::/0"
-    src = _network(key[2], family) if len(key) > 2 else anyone
+    src = _network(key[2], length) if len(key) > 2 else anyone
     text = f"{entrance} {key[0]} {ports} {src}"
     if is_self:
         yield text
@@ -137,7 +146,7 @@ def _range(value: Any) -> str:
     return f"{value}-{value}"
 
 
-def _network(value: Any, family: int) -> str:
+def _network(value: Any, length: int) -> str:
     if isinstance(value, dict):
         return f"{value['prefix']['addr']}/{value['prefix']['len']}"
-    return f"{value}/{32 if family == 4 else 128}"
+    return f"{value}/{length}"

@@ -11,6 +11,7 @@ from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.ports import PortRange
 from qubesforward.model.rule import Proto
 from qubesforward.nft.elements_wire import Element
+from qubesforward.nft.layout import USUAL
 from qubesforward.nft.marks import TAG
 
 NUMBER_MASK = 0x0FFFFFFF
@@ -84,6 +85,10 @@ def door_element(entry_id: str, entry: Entry) -> Element:
         return Element(name, key, b"", data, entry.until)
     if len(entry.ports) == 1 and entry.src.prefixlen == 0:
         return Element(name, first, b"", data, entry.until)
+    length = entry.src.prefixlen
+    if len(entry.ports) == 1 and length in USUAL[entry.family]:
+        key = first + entry.src.network_address.packed
+        return Element(f"{name}_{length}", key, b"", data, entry.until)
     last = _DOOR.pack(proto, entry.ports.last)
     return Element(
         f"{name}_wide",

@@ -10,16 +10,14 @@ from __future__ import annotations
 import operator
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from operator import attrgetter
 from types import MappingProxyType
-from typing import TypeVar
 
-from qubesforward.model.entry import Entrance, Entry
-from qubesforward.model.rule import ForwardRule, Proto, Reach
+from qubesforward.model.rule import ForwardRule, Reach
 from qubesforward.plan.claims import Claims
-from qubesforward.plan.doors import Door
+from qubesforward.plan.opened import Opened
 from qubesforward.plan.planner import (
     Asked,
     Forwards,
@@ -31,7 +29,6 @@ from qubesforward.plan.planner import (
     has_claims,
     lose_to,
     plan_alone,
-    render_doors,
 )
 from qubesforward.plan.serving import Serving, plan_serving
 from qubesforward.plan.snapshot import Snapshot
@@ -40,11 +37,6 @@ _List = tuple[str, str, bool]
 """Target, owner, and whether programs asked: forwards of one list to one qube."""
 
 _Age = tuple[bool, int, bool, int, str, int]
-
-_Counted = TypeVar("_Counted")
-
-_DoorKey = tuple[str, Proto, int]
-"""Target, protocol, family."""
 
 
 @dataclass(slots=True, eq=False)
@@ -76,66 +68,6 @@ _MANY = 64
 """Forwards from which on sorting all is quicker than finding the place of each."""
 
 
-@dataclass(slots=True)
-class _Opened:
-    """The entries of all that is open, kept as it comes and goes.
-
-    Counted, because two may need the same: one that goes must not take it along.
-    """
-
-    counts: dict[str, dict[Entry, int]] = field(default_factory=dict)
-    doors: dict[_DoorKey, dict[Door, int]] = field(default_factory=dict)
-    merged: dict[_DoorKey, list[Entry]] = field(default_factory=dict)
-    frozen: dict[str, frozenset[Entry]] = field(default_factory=dict)
-    stale: set[str] = field(default_factory=set)
-    stale_doors: set[_DoorKey] = field(default_factory=set)
-
-    def add(self, steps: Iterable[Step], number: int = 1) -> None:
-        """Add what is needed once more, or with -1 once less."""
-        for step in steps:
-            entry = step.entry
-            if entry.entrance is Entrance.SELF:
-                key = step.qube, entry.proto, entry.family
-                door = Door(entry.ports, entry.src, entry.until)
-                _count(self.doors.setdefault(key, {}), door, number)
-                self.stale_doors.add(key)
-            else:
-                _count(self.counts.setdefault(step.qube, {}), entry, number)
-                self.stale.add(step.qube)
-
-    def freeze(self) -> dict[str, frozenset[Entry]]:
-        """Return all entries by hop; a hop that did not change has the same object."""
-        for key in self.stale_doors:
-            qube, proto, _family = key
-            here = self.counts.setdefault(qube, {})
-            for entry in self.merged.pop(key, ()):
-                _count(here, entry, -1)
-            if needed := self.doors[key]:
-                self.merged[key] = render_doors(proto, needed)
-                for entry in self.merged[key]:
-                    _count(here, entry, 1)
-            else:
-                del self.doors[key]
-            self.stale.add(qube)
-        for qube in self.stale:
-            if self.counts[qube]:
-                self.frozen[qube] = frozenset(self.counts[qube])
-            else:
-                del self.counts[qube]
-                self.frozen.pop(qube, None)
-        self.stale_doors.clear()
-        self.stale.clear()
-        return dict(self.frozen)
-
-
-def _count(counts: dict[_Counted, int], one: _Counted, number: int) -> None:
-    left = counts.get(one, 0) + number
-    if left:
-        counts[one] = left
-    else:
-        del counts[one]
-
-
 class Replanner:
     """Remembers the last plan, and makes the next one out of it."""
 
@@ -150,7 +82,7 @@ class Replanner:
         self._units: list[_Unit] = []
         self._ends: list[tuple[int, _List]] = []
         self._claims: Claims[_Unit] = Claims()
-        self._opened = _Opened()
+        self._opened = Opened()
         self._serving = Serving()
         self._wide: set[_Unit] = set()
 
