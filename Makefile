@@ -6,14 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What each package is for: docs/dependencies.md
 PACKAGES := python3-venv python3-nftables python3-lxml nftables iproute2 \
-	iputils-ping util-linux dnsmasq-base curl procps netbase \
+	iputils-ping util-linux dnsmasq-base curl procps netbase iperf3 socat \
 	miniupnpc miniupnpd-nftables natpmpc python3-libtorrent
 INSTALLED := $(VENV)/.installed
 
 # Of `make fuzz`, for all decoders together.
 SECONDS ?= 60
 
-.PHONY: demo test lint types unit fuzz soak lab setup clean
+.PHONY: demo test lint types unit fuzz soak bench lab setup clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -40,6 +40,10 @@ fuzz: setup
 # Half an hour of random operations in labs: OPS of them, and SEED to have them again.
 soak: setup
 	OPS=$(OPS) SEED=$(SEED) $(BIN)/python -u -m tests.soak.run
+
+# All parts, or PARTS=open,connect; the figures of the others are kept in build/bench.
+bench: setup
+	$(BIN)/python -u -m bench --parts "$(PARTS)"
 
 setup: $(INSTALLED)
 

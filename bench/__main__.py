@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 import traceback
@@ -25,6 +26,8 @@ def main() -> int:
     """Measure what was asked for; 1 if some part could not be measured."""
     options = _parse_options()
     outbound_world.OWN_USERS = os.geteuid() != 0
+    # What was started is ended however this ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     names = [name for name in options.parts.split(",") if name] or list(PARTS)
     if unknown := set(names) - set(PARTS):
         print(f"no such part: {', '.join(sorted(unknown))}; there are", *PARTS)

@@ -75,7 +75,7 @@ SECTIONS = (
     Section(
         "throughput",
         "Throughput",
-        "iperf3 from the LAN through two network qubes into the target, two seconds a"
+        "iperf3 from the LAN through two network qubes into the target, a second a"
         " run. Plain routing is another lab without our tables and agents: base rules"
         " with an accepting rule, and routes in place of translation. Relays run in"
         " both hops. For UDP it is what arrived; the relays are left out there.",

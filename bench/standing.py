@@ -89,10 +89,12 @@ for line in sys.stdin:
     print(json.dumps({"connect": connect, "flow": flow}[name](*rest)), flush=True)
 """
 
-# Sends to whoever connects, without a pause longer than a millisecond.
+# Sends to whoever connects, without a pause longer than a millisecond, and gives up
+# half a second after the other side is heard no more.
 SENDER = """
 import socket, sys, threading, time
 def send(one):
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 500)
     try:
         while True:
             one.send(b".")

@@ -21,7 +21,7 @@ SIZES = (1, 10, 100, 1_000, 10_000, 60_000)
 MOST_RANGES = 10_000
 _TO = "10.137.0.20"
 _CHANGES_A_SECOND = 100
-_MORE = "0fffffff"
+_MORE = "0ffffff0"
 
 
 class LoneAgent:

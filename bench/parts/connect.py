@@ -41,11 +41,11 @@ class _Side:
             self.world.hop_agent.kill()
             self.world.hop.nft("delete table inet qubes-forward")
             self.world.hop.nft(_render_rules(self.size))
-            self.world.target_agent.order({"0fffffff": door_text(PORT)})
+            self.world.target_agent.order({"0ffffff0": door_text(PORT)})
             return
         entries = make_entries(self.size, KINDS[self.name], TARGET, PORT)
         order_many(self.world.hop_agent, entries)
-        self.world.target_agent.order({"0fffffff": door_text(PORT)})
+        self.world.target_agent.order({"0ffffff0": door_text(PORT)})
 
     def connect(self, count: int, chance: random.Random) -> list[float]:
         """Connect to forwards picked by lot; tell the microseconds of each."""

@@ -20,7 +20,9 @@ SOCAT = "socat in each hop"
 PROXYD = "systemd-socket-proxyd in each hop"
 
 _PORT, _SOCAT_PORT, _PROXYD_PORT = 5201, 5202, 5203
-_SERVED = 5201
+_SERVERS = {OURS: 5201, PLAIN: 5211, SOCAT: 5212, PROXYD: 5213}
+"""A server of its own for each, for one serves one client at a time."""
+
 _TARGET, _MIDDLE, _EDGE = CHAINS[2]
 _PROXYD = "/usr/lib/systemd/systemd-socket-proxyd"
 _STREAMS = (1, 8)
@@ -32,10 +34,10 @@ class _Path:
     def __init__(self, name: str, lab: RunningLab, address: str, port: int) -> None:
         self.name, self._lab, self._address, self._port = name, lab, address, port
 
-    def run(self, proto: str, streams: int, seconds: float) -> float:
-        """Send for some seconds; return the Gbit/s that came."""
+    def run(self, proto: str, streams: int) -> float:
+        """Send for a second; return the Gbit/s that came."""
         words = ["iperf3", "-J", "-c", self._address, "-p", str(self._port)]
-        words += ["-t", str(seconds), "-P", str(streams)]
+        words += ["-t", "1", "-P", str(streams)]
         if proto == "UDP":
             words += ["-u", "-b", "0"]
         for _ in range(_TRIES):
@@ -59,23 +61,22 @@ def measure(scale: Scale, sheet: Sheet) -> None:
         ours = stack.enter_context(bench_lab())
         plain = stack.enter_context(bench_lab())
         paths = [*_open_ours(stack, ours), *_open_plain(stack, plain)]
-        seconds = scale.pick(2, 1)
-        for _ in range(scale.pick(5, 1)):
+        for number in range(scale.pick(10, 1)):
+            # What comes first in one round comes last in the next.
+            turn = paths if number % 2 == 0 else paths[::-1]
             for proto in ("TCP", "UDP"):
                 for streams in scale.pick(_STREAMS, (1,)):
-                    _send(paths, proto, streams, seconds, sheet)
+                    _send(turn, proto, streams, sheet)
 
 
-def _send(
-    paths: list[_Path], proto: str, streams: int, seconds: int, sheet: Sheet
-) -> None:
+def _send(paths: list[_Path], proto: str, streams: int, sheet: Sheet) -> None:
     what = f"{proto}, {streams} stream{'s' if streams > 1 else ''}"
     for path in paths:
         # Neither relays datagrams of one client to and fro without loss of which
         # is which when several streams share it; socat takes one stream.
         if proto == "UDP" and path.name in (SOCAT, PROXYD):
             continue
-        sheet.note(what, path.name, path.run(proto, streams, seconds), "Gbit/s")
+        sheet.note(what, path.name, path.run(proto, streams), "Gbit/s")
 
 
 def _serve(stack: ExitStack, lab: RunningLab, where: str, *words: str) -> None:
@@ -87,16 +88,21 @@ def _serve(stack: ExitStack, lab: RunningLab, where: str, *words: str) -> None:
     stack.callback(process.kill)
 
 
+def _serve_iperf(stack: ExitStack, lab: RunningLab, side: str) -> None:
+    _serve(stack, lab, _TARGET, "iperf3", "-s", "-p", str(_SERVERS[side]))
+
+
 def _open_ours(stack: ExitStack, lab: RunningLab) -> list[_Path]:
-    _serve(stack, lab, _TARGET, "iperf3", "-s", "-p", str(_SERVED))
-    rule = f"forwardtype=external srcports={_PORT}"
+    _serve_iperf(stack, lab, OURS)
+    rule = f"forwardtype=external srcports={_PORT} dstports={_SERVERS[OURS]}"
     stack.enter_context(forwarded(lab, _TARGET, rule))
     return [_Path(OURS, lab, CARD, _PORT)]
 
 
 def _open_plain(stack: ExitStack, lab: RunningLab) -> list[_Path]:
     """Take our parts out of a lab, and let it route and relay."""
-    _serve(stack, lab, _TARGET, "iperf3", "-s", "-p", str(_SERVED))
+    for name in (PLAIN, SOCAT, PROXYD):
+        _serve_iperf(stack, lab, name)
     addresses = addresses_of(lab)
     target, middle = addresses[_TARGET], addresses[_MIDDLE]
     for name in (_TARGET, _MIDDLE, _EDGE):
@@ -113,16 +119,16 @@ def _open_plain(stack: ExitStack, lab: RunningLab) -> list[_Path]:
         _relay(stack, lab, hop, to, last=hop == _MIDDLE)
     time.sleep(0.5)
     return [
-        _Path(PLAIN, lab, target, _SERVED),
+        _Path(PLAIN, lab, target, _SERVERS[PLAIN]),
         _Path(SOCAT, lab, CARD, _SOCAT_PORT),
         _Path(PROXYD, lab, CARD, _PROXYD_PORT),
     ]
 
 
 def _relay(stack: ExitStack, lab: RunningLab, hop: str, to: str, *, last: bool) -> None:
-    port = _SERVED if last else _SOCAT_PORT
+    port = _SERVERS[SOCAT] if last else _SOCAT_PORT
     listen = f"TCP-LISTEN:{_SOCAT_PORT},fork,reuseaddr"
     _serve(stack, lab, hop, "socat", listen, f"TCP:{to}:{port}")
-    port = _SERVED if last else _PROXYD_PORT
+    port = _SERVERS[PROXYD] if last else _PROXYD_PORT
     activate = ["systemd-socket-activate", "-l", str(_PROXYD_PORT)]
     _serve(stack, lab, hop, *activate, _PROXYD, f"{to}:{port}")

@@ -4,8 +4,11 @@
 from dataclasses import replace
 from itertools import count
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from qubesforward.model.entry import Entry, parse_entry
-from qubesforward.plan.diff import diff_hop
+from qubesforward.plan.diff import diff_hop, diff_planned_hop
 
 
 def _entry(port: int, until: int | None = None) -> Entry:
@@ -48,3 +51,25 @@ def test_what_is_no_entry_or_stands_twice_is_removed() -> None:
     diff = diff_hop([_entry(80)], present, count(1))
     assert diff.remove == ("00000002", "00000003")
     assert diff.write == {}
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 6), st.sampled_from([None, 5, 9])), max_size=6),
+    st.lists(st.tuples(st.integers(1, 6), st.sampled_from([None, 5, 9])), max_size=6),
+)
+def test_what_is_planned_already_need_not_be_looked_at(
+    old: list[tuple[int, int | None]], new: list[tuple[int, int | None]]
+) -> None:
+    planned = frozenset(_entry(port, until) for port, until in dict(old).items())
+    wanted = frozenset(_entry(port, until) for port, until in dict(new).items())
+    present: dict[str, Entry | None] = {
+        f"{number:08x}": one for number, one in enumerate(planned, 1)
+    }
+    ids = {one.content: i for i, one in present.items() if one is not None}
+    taken = {int(entry_id, 16) for entry_id in present}
+    whole = diff_hop(wanted, present, count(1))
+    diff = diff_planned_hop(wanted, planned, ids, present, taken, count(1))
+    assert set(diff.remove) == set(whole.remove)
+    after = {i: one for i, one in present.items() if i not in diff.remove}
+    assert frozenset((after | dict(diff.write)).values()) == wanted
+    assert diff.write.keys() - present.keys() == whole.write.keys() - present.keys()

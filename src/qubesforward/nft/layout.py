@@ -32,10 +32,7 @@ FAMILIES = (4, 6)
 USUAL: Mapping[int, tuple[int, ...]] = {4: (32, 24, 16, 8), 6: (128, 64, 56, 48)}
 """Prefix lengths of sources that have hashes of their own, by IP version.
 
-In an interval set the kernel copies all elements for each change of one: with ten
-thousand it takes 25 ms instead of none to take one out, and a second instead of a
-tenth to put them all in.
-"""
+Of an interval set the kernel copies all for each change: 25 ms with ten thousand."""
 
 CUSTOM_FORWARD = "custom-forward"
 CUSTOM_INPUT = "custom-input"
@@ -73,17 +70,15 @@ def _shapes_of(family: int) -> dict[str, SetShape]:
     sourced = f"{_DOOR} . {address}"
     shapes = {}
     for entrance in ("external", "uplink", "local", "self"):
-        name = f"{entrance}{family}"
-        data, counter = ("", True) if entrance == "self" else ("mark", False)
+        name, counter = f"{entrance}{family}", entrance == "self"
+        data = "" if counter else "mark"
         shapes[name] = SetShape(_DOOR, data, "timeout", counter)
         for length in USUAL[family]:
             shapes[f"{name}_{length}"] = SetShape(sourced, data, "timeout", counter)
         shapes[f"{name}_wide"] = SetShape(sourced, data, "interval,timeout", counter)
     return shapes | {
-        f"serve{family}": SetShape(f"{_DOOR} . {address}", "", "timeout", counter=True),
-        f"answer{family}": SetShape(
-            f"{_DOOR} . {address}", "", "timeout", counter=True
-        ),
+        f"serve{family}": SetShape(sourced, "", "timeout", counter=True),
+        f"answer{family}": SetShape(sourced, "", "timeout", counter=True),
         f"out{family}": SetShape(
             f"inet_proto . {address} . inet_service", "inet_service", "timeout"
         ),
@@ -142,13 +137,10 @@ def _each_family(template: str) -> list[str]:
 
 def _entrance(name: str) -> list[str]:
     # Several look-ups instead of one wide map: hashes are flat with any number of
-    # forwards, the interval map is not quite, and is needed for ranges and sources of
-    # unusual size only.
+    # forwards, the interval map is for ranges and sources of unusual size only.
+    door = "meta nfproto ipvN ct mark set meta l4proto . th dport"
     return [
-        *_each_family(
-            "meta nfproto ipvN ct mark set meta l4proto . th dport"
-            f" map @{name}N goto translateN"
-        ),
+        *_each_family(f"{door} map @{name}N goto translateN"),
         *(
             f"ct mark set {key} map @{name}{family}_{kind} goto translate{family}"
             for family, key, kind in _sourced("dport", "saddr")
@@ -161,7 +153,7 @@ def _sourced(port: str, address: str) -> Iterator[tuple[int, str, str]]:
     for family, word in ((4, "ip"), (6, "ip6")):
         door = f"meta l4proto . th {port}"
         for length in USUAL[family]:
-            mask = ip_network(f"{'0.0.0.0' if family == 4 else '::'}/{length}").netmask
+            mask = ip_network((0 if family == 4 else bytes(16), length)).netmask
             # nft takes an expression within a concatenation in parentheses only.
             yield family, f"{door} . ({word} {address} & {mask})", str(length)
         yield family, f"{door} . {word} {address}", "wide"
