@@ -89,7 +89,7 @@ def measure(scale: Scale, sheet: Sheet) -> None:
 def _compare(sides: list[_Side], single: _Side, scale: Scale, sheet: Sheet) -> None:
     chance = random.Random(14)
     count = scale.pick(200, 5)
-    for number in range(scale.pick(21, 1)):
+    for number in range(scale.pick(31, 1)):
         for side in [single, *sides]:
             took = side.connect(count, chance)
             if number == 0 and not scale.tiny:

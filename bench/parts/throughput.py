@@ -130,5 +130,7 @@ def _relay(stack: ExitStack, lab: RunningLab, hop: str, to: str, *, last: bool) 
     listen = f"TCP-LISTEN:{_SOCAT_PORT},fork,reuseaddr"
     _serve(stack, lab, hop, "socat", listen, f"TCP:{to}:{port}")
     port = _SERVERS[PROXYD] if last else _PROXYD_PORT
-    activate = ["systemd-socket-activate", "-l", str(_PROXYD_PORT)]
-    _serve(stack, lab, hop, *activate, _PROXYD, f"{to}:{port}")
+    activate = ["systemd-socket-activate", "-l", str(_PROXYD_PORT), _PROXYD]
+    # As systemd starts services; else it ends when a client does.
+    ignoring = ["sh", "-c", "trap '' PIPE; exec \"$@\"", "-"]
+    _serve(stack, lab, hop, *ignoring, *activate, f"{to}:{port}")
