@@ -91,14 +91,23 @@ class _Computer(ApartWorld):
             self.stores[name] = self._dbs[name].store = _Counting(self.news)
 
     async def _agent(self, name: str) -> None:
-        """Acknowledge every commit, and read nothing: that is another part's cost."""
+        """Answer everything at once: what agents do is another part's cost."""
         db = await QubesDB.connect(self.db_path(name))
-        await db.watch("/qubes-forward")
+        for path in ("/qubes-forward", "/qubes-forward-ask"):
+            await db.watch(path)
+        for path in ("/qubes-forward", "/qubes-forward-ask"):
+            await self._answer_to(path, db)
         while True:
-            generation = await db.read("/qubes-forward")
-            if generation is not None:
-                await db.write("/qubes-forward-handled", generation)
-            await db.next_event()
+            await self._answer_to(await db.next_event(), db)
+
+    async def _answer_to(self, path: str, db: QubesDB) -> None:
+        value = await db.read(path)
+        if value is not None:
+            is_commit = path == "/qubes-forward"
+            answer = (
+                "/qubes-forward-handled" if is_commit else "/qubes-forward-reported"
+            )
+            await db.write(answer, value)
 
     def store_rules(self) -> None:
         """Write rule files, as an earlier run of the daemon would have left them."""
