@@ -12,8 +12,12 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Told apart by the colour-blind too (Okabe and Ito)."""
 
 _WIDTH, _HEIGHT = 760, 420
-_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 20, 44, 52
+_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 36, 44, 52
 _LEGEND = 18
+
+_WIDE = 500
+"""From this ratio on, powers of ten alone are ticks enough."""
+
 _FONT = 'font-family="DejaVu Sans, Verdana, sans-serif"'
 
 
@@ -49,10 +53,12 @@ class Axis:
         """Return round values along it."""
         if self.log:
             powers = range(
-                math.ceil(math.log10(self.first) - 1e-9),
+                math.floor(math.log10(self.first) + 1e-9),
                 math.floor(math.log10(self.last) + 1e-9) + 1,
             )
-            return [10.0**power for power in powers]
+            steps = (1, 2, 5) if self.last / self.first < _WIDE else (1,)
+            ticks = [step * 10.0**p for p in powers for step in steps]
+            return [tick for tick in ticks if self.first <= tick <= self.last * 1.001]
         step = 10 ** math.floor(math.log10(self.last - self.first or 1))
         while (self.last - self.first) / step < 4:
             step /= 2
