@@ -6,7 +6,7 @@ from __future__ import annotations
 FINDINGS = """## What was mended for it, and what the limits are
 
 - **Sources.** Forwards for a source were all kept in an interval map, of which the
-  kernel copies all elements at every change: nine tenths of the time to load ten
+  kernel copies all elements at every change: two thirds of the time to load ten
   thousand were the one system call that sends them. Networks of /8, /16, /24, /32 and
   /48, /56, /64, /128 are looked up in hashes by their masked address now, with one rule
   for each length. Networks of other lengths, and ranges of ports, still need the
@@ -19,9 +19,9 @@ FINDINGS = """## What was mended for it, and what the limits are
 - **Python's garbage collector** goes through everything that is being made again and
   again: about a quarter of the time of planning ten thousand forwards. The daemon lets
   it look less often (`daemon/garbage.py`), as the agent did already.
-- **Cold load**: of ten thousand, about half is the agent's own work of reading entries
-  and encoding elements, in many small parts; the rest is QubesDB, which in the lab is
-  in Python and sends each entry with a header of 72 bytes, and the kernel.
+- **Cold load** of ten thousand: two thirds are the agent's reading of entries and its
+  encoding of elements, in many small parts, and the kernel's taking them in, which is
+  half of that; a third is QubesDB, which in the lab is in Python.
 - **Outbound rules** are one chain for each qube, which is written anew when one rule
   changes; so one change costs as much as all.
 - **Status** of ten thousand forwards is megabytes of JSON, because it tells every step
