@@ -66,7 +66,13 @@ def read_kernel(pid: int) -> set[str]:
     """Return the openings of the kernel that a process is in."""
     listing = nft(pid, "-j", "list", "table", "inet", TABLE)
     sets: dict[str, list[Any]] = {}
-    for item in json.loads(listing)["nftables"] if listing else []:
+    try:
+        items = json.loads(listing)["nftables"] if listing else []
+    except json.JSONDecodeError:
+        # Of a dormant table, nft 1.0.6 writes JSON that ends at its flags, by chance;
+        # such a table has nothing open.
+        items = []
+    for item in items:
         for found in (item.get("set"), item.get("map")):
             if found is not None:
                 sets[found["name"]] = found.get("elem", [])
