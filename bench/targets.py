@@ -10,6 +10,7 @@ from statistics import median
 from bench.figures import Record, divide
 from bench.hop import ANYONE, NETWORK
 from bench.numbers import format_number
+from bench.parts.portmap import OURS, RATE, SLOWEST
 
 Records = Mapping[str, Record]
 
@@ -64,6 +65,7 @@ def _ratio(
 _OURS, _TYPED = "qubes-forward", "documented commands"
 _ACKNOWLEDGED = "every hop acknowledged"
 _MANY = 10_000
+_HELD = 1000
 
 TARGETS = (
     Target(
@@ -139,5 +141,17 @@ TARGETS = (
         " ms",
         _middle("tools", "whole process", "qvm-forward", 10),
     ),
+    Target(
+        "mappings a second, a thousand in a row, with a thousand held",
+        2000,
+        "",
+        _middle("portmap", RATE, OURS, _HELD),
+        is_least=True,
+    ),
+    Target(
+        "the slowest of 100 answers in it",
+        5,
+        " ms",
+        _middle("portmap", SLOWEST, OURS, _HELD),
+    ),
 )
-"""All but those of NAT traversal, which come with it."""

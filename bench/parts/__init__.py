@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is measured, part by part; each is run, kept and repeated by itself.
 
-A part is a function that takes the scale and a sheet. One more part, as that of NAT
-traversal (mappings a second), is one more module here and a line in `PARTS`, and says
-in `bench.targets` what it may cost and in `bench.sections` what its tables are.
+A part is a function that takes the scale and a sheet. One more part is one more module
+here and a line in `PARTS`, and says in `bench.targets` what it may cost and in
+`bench.sections` what its tables are.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from bench.parts import (
     opening,
     outbound,
     planner,
+    portmap,
     throughput,
     tools,
 )
@@ -32,5 +33,6 @@ PARTS: dict[str, Callable[[Scale, Sheet], None]] = {
     "planner": planner.measure,
     "daemon": daemon.measure,
     "tools": tools.measure,
+    "portmap": portmap.measure,
 }
 """Every part by its name, in the order in which they are run and shown."""
