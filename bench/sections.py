@@ -17,7 +17,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Section:
-    """One part: `sizes` says what its sizes count, `base` whom others are compared to."""
+    """One part: `sizes` says what its sizes count, `base` who is compared with."""
 
     part: str
     title: str
@@ -144,8 +144,8 @@ SECTIONS = (
         " in a row, by NAT-PMP, and then for a thousand more, by PCP; each when the one"
         " before was answered. An answer means that dom0 has reserved the port, and it"
         " is being opened in all hops. Beside it, a host of the LAN asks miniupnpd on"
-        " the router, in the same lab and in turns: that has one kernel to tell, and no"
-        " dom0.",
+        " the router, in the same lab and in turns, once: that has one kernel to tell,"
+        " and no dom0, and takes a minute.",
         sizes="mappings held before",
         base="qubes-forward",
         fits=False,
