@@ -155,12 +155,20 @@ class Standing:
         assert self._pipes[1] is not None
         return self._pipes[1].readline().strip()
 
-    def ask(self, question: Any) -> Any:
-        """Send one line, and return the answer to it."""
+    def tell(self, question: Any) -> None:
+        """Send one line; the answer to it is for `hear`."""
         assert self._pipes[0] is not None
         self._pipes[0].write(json.dumps(question) + "\n")
         self._pipes[0].flush()
+
+    def hear(self) -> Any:
+        """Return the answer to what was told the longest ago."""
         return json.loads(self._read())
+
+    def ask(self, question: Any) -> Any:
+        """Send one line, and return the answer to it."""
+        self.tell(question)
+        return self.hear()
 
     def finish(self) -> None:
         """Tell it that nothing more will be asked, and wait until it has ended."""
