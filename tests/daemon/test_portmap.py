@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from qubesforward.daemon.hop import GATEWAY
 from qubesforward.errors import AdminError
 from qubesforward.model.rule import Proto
 from qubesforward.qubes.mapping_wire import (
@@ -539,6 +540,22 @@ class TestRouter:
 
     EDGE = ip_address("203.0.113.1")
 
+    def test_its_gateway_is_called_before_a_program_asks(self, tmp_path: Path) -> None:
+        """The first program was told of the LAN: nobody was there to ask the router."""
+
+        async def test(world: World, _gateway: GatewayEnd) -> None:
+            await until(lambda: GATEWAY in world.store("sys-net"))
+
+        with_policy(tmp_path, test, portmap_reach="internet")
+
+    def test_no_router_is_asked_where_the_lan_is_enough(self, tmp_path: Path) -> None:
+        async def test(world: World, gateway: GatewayEnd) -> None:
+            gateway.send(wish())
+            await gateway.wait(granted())
+            assert GATEWAY not in world.store("sys-net")
+
+        with_policy(tmp_path, test)
+
     def test_the_answer_carries_what_the_router_says(self, tmp_path: Path) -> None:
         async def test(world: World, gateway: GatewayEnd) -> None:
             async with GatewayEnd(world, "sys-net") as outer:
@@ -585,9 +602,27 @@ class TestRouter:
     ) -> None:
         async def test(world: World, gateway: GatewayEnd) -> None:
             async with GatewayEnd(world, "sys-net"):
-                await until(lambda: bool(world.store("sys-net")))
                 gateway.send(wish())
-                await gateway.wait(granted())
+                told = await gateway.wait_for(lambda each: isinstance(each, GrantedMap))
+                assert isinstance(told, GrantedMap)
+                assert told.outer == 5000
+
+        with_policy(tmp_path, test, portmap_reach="internet")
+
+    def test_a_gateway_outside_that_is_on_its_way_is_waited_for(
+        self, tmp_path: Path
+    ) -> None:
+        """Who asked first was told of the LAN's port, and the router gave another."""
+
+        async def test(world: World, gateway: GatewayEnd) -> None:
+            gateway.send(wish())
+            async with GatewayEnd(world, "sys-net") as outer:
+                await outer.wait(Open(Proto.UDP, 5000, 7200))
+                outer.send(Opened(Proto.UDP, 5000, 7777, 7200, self.EDGE))
+                first = await gateway.wait_for(
+                    lambda each: isinstance(each, GrantedMap)
+                )
+                assert first == granted(outer=7777)
 
         with_policy(tmp_path, test, portmap_reach="internet")
 

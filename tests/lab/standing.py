@@ -143,7 +143,9 @@ for line in sys.stdin:
 """
 
 
-class _Standing:
+class Standing:
+    """A process that answers a line with a line, until it is ended."""
+
     def __init__(self, lab: Lab, where: str, script: str, *words: str) -> None:
         self._process = lab.spawn(where, [sys.executable, "-c", script, *words])
         self._pipes = self._process.stdin, self._process.stdout
@@ -153,12 +155,24 @@ class _Standing:
         assert self._pipes[1] is not None
         return self._pipes[1].readline().strip()
 
-    def ask(self, question: Any) -> Any:
-        """Send one line, and return the answer to it."""
+    def tell(self, question: Any) -> None:
+        """Send one line; the answer to it is for `hear`."""
         assert self._pipes[0] is not None
         self._pipes[0].write(json.dumps(question) + "\n")
         self._pipes[0].flush()
+
+    def hear(self) -> Any:
+        """Return the answer to what was told the longest ago."""
         return json.loads(self._read())
+
+    def ask(self, question: Any) -> Any:
+        """Send one line, and return the answer to it."""
+        self.tell(question)
+        return self.hear()
+
+    def finish(self) -> None:
+        """Tell it that nothing more will be asked, and wait until it has ended."""
+        self._process.communicate(timeout=PATIENCE)
 
     def close(self) -> None:
         """End it."""
@@ -177,7 +191,7 @@ class _Standing:
         self.close()
 
 
-class Prober(_Standing):
+class Prober(Standing):
     """Tries ports from one domain."""
 
     def __init__(self, lab: Lab, where: str) -> None:
@@ -209,7 +223,7 @@ class Refusal(Exception):
         return self.kind in ("Unavailable", "QubesDaemonAccessError")
 
 
-class Caller(_Standing):
+class Caller(Standing):
     """Makes Admin API calls in dom0."""
 
     def __init__(self, lab: Lab) -> None:
@@ -223,7 +237,7 @@ class Caller(_Standing):
         return str(done[1])
 
 
-class Reader(_Standing):
+class Reader(Standing):
     """Reads QubesDBs in dom0."""
 
     def __init__(self, lab: Lab) -> None:
@@ -235,7 +249,7 @@ class Reader(_Standing):
         return found
 
 
-class Connection(_Standing):
+class Connection(Standing):
     """One TCP connection from a domain, to a server of `serving`."""
 
     def __init__(self, lab: Lab, where: str, address: str, port: int) -> None:
@@ -246,7 +260,7 @@ class Connection(_Standing):
         return bool(self.ask(patience))
 
 
-class Watcher(_Standing):
+class Watcher(Standing):
     """Sees every packet of an interface."""
 
     def __init__(self, lab: Lab, where: str, interface: str) -> None:

@@ -177,7 +177,7 @@ class Gateways:
         hop = "" if qube is None else self._find_outermost(qube)
         waits = (
             mapping.reach is Reach.INTERNET
-            and hop in self._links
+            and hop in self._reconciler.plan.edges
             and self.edges.find(hop, mapping.proto, mapping.outer) is None
         )
         if waits:

@@ -22,6 +22,7 @@ from qubesforward.daemon.gateway_links import Link
 from qubesforward.daemon.gateways import Gateways
 from qubesforward.daemon.mappings import Mapping, Mappings, Place
 from qubesforward.daemon.outer_ports import Taken, choose_outer, collect_taken
+from qubesforward.daemon.pace import Pace
 from qubesforward.daemon.reconciler import Reconciler
 from qubesforward.daemon.topology import Topology
 from qubesforward.model.rule import ForwardRule, Origin, Proto, Reach
@@ -37,11 +38,6 @@ from qubesforward.qubes.mapping_wire import (
 )
 
 _log = logging.getLogger(__name__)
-
-_SOON = 0.01
-_REST = 10.0
-"""Seconds until what was granted is planned, and how often as long as that took there
-is none: a program that asks for a thousand ports is planned a few times."""
 
 _SHORT, _LONG = 30, 600
 """Seconds after which it may make sense to ask again."""
@@ -81,8 +77,7 @@ class PortmapDesk:
         self._allowance = Allowance(_BURST, _SECONDS_EACH)
         self._commit: asyncio.TimerHandle | None = None
         self._late: asyncio.TimerHandle | None = None
-        self._committed_at = 0.0
-        self._rest = _SOON
+        self._pace = Pace()
         self._taken: Taken | None = None
         self._ways: dict[str, Verdict] = {}
 
@@ -353,14 +348,15 @@ class PortmapDesk:
     def _plan_soon(self) -> None:
         if self._commit is None:
             loop = asyncio.get_running_loop()
-            self._commit = loop.call_later(self._rest, self._commit_now)
+            delay = self._pace.delay(loop.time())
+            self._commit = loop.call_later(delay, self._commit_now)
 
     def _commit_now(self) -> None:
         """Log what was granted, write it down, and have it planned."""
         self._commit = None
         news, self._news = self._news, []
         fresh, self._fresh = self._fresh, []
-        self._committed_at = asyncio.get_running_loop().time()
+        self._pace.note_commit(asyncio.get_running_loop().time())
         try:
             self._audit.require(news)
         except AuditUnavailable as error:
@@ -380,8 +376,7 @@ class PortmapDesk:
     def pass_done(self) -> None:
         """Take back what was not planned, and tell gateways what has changed."""
         plan = self._reconciler.plan
-        took = asyncio.get_running_loop().time() - self._committed_at
-        self._rest = min(max(_SOON, _REST * took), 1.0) if took < 1 else _SOON
+        self._pace.note_pass(asyncio.get_running_loop().time())
         self._taken = None
         self._ways.clear()
         self._drop_unplanned(plan)

@@ -85,7 +85,9 @@ class Plan:
     """The outcome of every forward, and for every hop the entries it must have.
 
     `clients`: by gateway, the qubes that it serves. `edges`: by outermost hop, the
-    forwards for which its LAN's router is to be asked too.
+    forwards for which its LAN's router is to be asked too; none yet where programs
+    may ask for such. That hop's gateway must be there when the first one does: what it
+    is answered has the router's address and port.
     """
 
     outcomes: tuple[Outcome, ...] = ()
@@ -135,13 +137,21 @@ def plan_forwards(
     ]
     steps += [Step(name, entry) for name, entry in serving.steps]
     return Plan(
-        tuple(outcomes), _collect_entries(steps), serving.clients, find_edges(outcomes)
+        tuple(outcomes),
+        _collect_entries(steps),
+        serving.clients,
+        find_edges(outcomes, serving.edges),
     )
 
 
-def find_edges(outcomes: Iterable[Outcome]) -> dict[str, tuple[ForwardRule, ...]]:
-    """Return what the LAN's router is to be asked for, by outermost hop."""
-    edges: dict[str, list[ForwardRule]] = {}
+def find_edges(
+    outcomes: Iterable[Outcome], hops: Iterable[str]
+) -> dict[str, tuple[ForwardRule, ...]]:
+    """Return what LANs' routers are to be asked for, by outermost hop.
+
+    `hops` are there also if theirs is to be asked for nothing yet.
+    """
+    edges: dict[str, list[ForwardRule]] = {hop: [] for hop in hops}
     for outcome in outcomes:
         rule = outcome.asked.rule
         if outcome.verdict is Verdict.READY and rule.reach is Reach.INTERNET:

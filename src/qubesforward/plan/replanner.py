@@ -137,7 +137,12 @@ class Replanner:
         outcomes = tuple([unit.outcome for unit in self._units])
         wide = [unit.outcome for unit in sorted(self._wide, key=_by_age)]
         entries = self._opened.freeze()
-        return Plan(outcomes, entries, self._serving.clients, find_edges(wide))
+        return Plan(
+            outcomes,
+            entries,
+            self._serving.clients,
+            find_edges(wide, self._serving.edges),
+        )
 
     def _serve(self) -> None:
         """Open what gateways need, in place of what they needed before."""

@@ -7,14 +7,16 @@ netvm names: one behind it, to which the netvm then leads what is asked of itsel
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
 from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.hosts import Address
 from qubesforward.model.ports import PortRange
-from qubesforward.model.rule import Proto
+from qubesforward.model.rule import ForwardType, Proto, Reach
+from qubesforward.plan.chain import Unreachable, plan_chain
 from qubesforward.plan.snapshot import Qube, Snapshot
 
 PORTMAP_PORT = 5351
@@ -39,11 +41,13 @@ _REDIRECTED = ((Proto.UDP, PORTMAP_PORT), (Proto.TCP, IGD_PORT))
 class Serving:
     """`clients`: by gateway, the names of the qubes that it serves.
 
-    `steps` are pairs of a qube's name and an entry that it must have for that.
+    `steps` are pairs of a qube's name and an entry that it must have for that. `edges`
+    are the hops whose LANs' routers these qubes' programs may come to need.
     """
 
     clients: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     steps: tuple[tuple[str, Entry], ...] = ()
+    edges: frozenset[str] = frozenset()
 
 
 def plan_serving(snapshot: Snapshot) -> Serving:
@@ -56,8 +60,21 @@ def plan_serving(snapshot: Snapshot) -> Serving:
             clients.setdefault(gateway.name, []).append(qube.name)
             steps += _plan_client(qube, gateway)
     return Serving(
-        {name: tuple(found) for name, found in clients.items()}, tuple(steps)
+        {name: tuple(found) for name, found in clients.items()},
+        tuple(steps),
+        frozenset(_find_edges(clients, snapshot)),
     )
+
+
+def _find_edges(
+    clients: Mapping[str, Iterable[str]], snapshot: Snapshot
+) -> Iterator[str]:
+    for name in {name for names in clients.values() for name in names}:
+        policy = snapshot[name].portmap
+        if policy is not None and policy.reach is Reach.INTERNET:
+            # Where there is no way out, programs get nothing.
+            with suppress(Unreachable):
+                yield plan_chain(name, ForwardType.EXTERNAL, snapshot)[-1].name
 
 
 def find_gateway(qube: Qube, snapshot: Snapshot) -> Qube | None:
