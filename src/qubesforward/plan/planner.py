@@ -85,18 +85,20 @@ class Plan:
     """The outcome of every forward, and for every hop the entries it must have.
 
     `clients`: by gateway, the qubes that it serves. `edges`: by outermost hop, the
-    forwards for which its LAN's router is to be asked too.
+    forwards for which its LAN's router is to be asked too. `watched`: the hops whose
+    router's address on its other side programs are told.
     """
 
     outcomes: tuple[Outcome, ...] = ()
     entries: Mapping[str, frozenset[Entry]] = field(default_factory=dict)
     clients: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     edges: Mapping[str, tuple[ForwardRule, ...]] = field(default_factory=dict)
+    watched: frozenset[str] = frozenset()
 
     @property
     def gateways(self) -> frozenset[str]:
         """The qubes whose gateway has something to do."""
-        return frozenset((*self.clients, *self.edges))
+        return frozenset((*self.clients, *self.edges, *self.watched))
 
 
 def plan_forwards(
@@ -136,7 +138,11 @@ def plan_forwards(
     ]
     steps += [Step(name, entry) for name, entry in serving.steps]
     return Plan(
-        tuple(outcomes), _collect_entries(steps), serving.clients, _find_edges(outcomes)
+        tuple(outcomes),
+        _collect_entries(steps),
+        serving.clients,
+        _find_edges(outcomes),
+        serving.watched,
     )
 
 

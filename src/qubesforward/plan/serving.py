@@ -14,7 +14,8 @@ from ipaddress import ip_network
 from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.hosts import Address
 from qubesforward.model.ports import PortRange
-from qubesforward.model.rule import Proto
+from qubesforward.model.rule import ForwardType, Proto, Reach
+from qubesforward.plan.chain import Unreachable, plan_chain
 from qubesforward.plan.snapshot import Qube, Snapshot
 
 PORTMAP_PORT = 5351
@@ -40,24 +41,43 @@ class Serving:
     """`clients`: by gateway, the names of the qubes that it serves.
 
     `steps` are pairs of a qube's name and an entry that it must have for that.
+    `watched` are the outermost hops of qubes whose programs reach the internet.
     """
 
     clients: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     steps: tuple[tuple[str, Entry], ...] = ()
+    watched: frozenset[str] = frozenset()
 
 
 def plan_serving(snapshot: Snapshot) -> Serving:
     """Plan what programs that ask for ports need to be heard."""
     clients: dict[str, list[str]] = {}
     steps: list[tuple[str, Entry]] = []
+    watched: set[str] = set()
     for qube in snapshot.values():
         gateway = find_gateway(qube, snapshot)
         if gateway is not None:
             clients.setdefault(gateway.name, []).append(qube.name)
             steps += _plan_client(qube, gateway)
+            watched |= _find_outermost(qube, snapshot)
     return Serving(
-        {name: tuple(found) for name, found in clients.items()}, tuple(steps)
+        {name: tuple(found) for name, found in clients.items()},
+        tuple(steps),
+        frozenset(watched),
     )
+
+
+def _find_outermost(qube: Qube, snapshot: Snapshot) -> set[str]:
+    """Return the hop whose router a qube's mappings are to be opened at, if one is."""
+    if qube.portmap is None or qube.portmap.reach is not Reach.INTERNET:
+        return set()
+    try:
+        _target, *hops = plan_chain(qube.name, ForwardType.EXTERNAL, snapshot)
+    except Unreachable:
+        return set()
+    # Past a tunnel no mapping leads, so that router is nothing to this qube.
+    is_whole = all(hop.running and not hop.tunnel for hop in hops)
+    return {hops[-1].name} if is_whole else set()
 
 
 def find_gateway(qube: Qube, snapshot: Snapshot) -> Qube | None:
