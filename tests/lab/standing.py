@@ -143,7 +143,9 @@ for line in sys.stdin:
 """
 
 
-class _Standing:
+class Standing:
+    """A process in a domain, which answers each line that it is told."""
+
     def __init__(self, lab: Lab, where: str, script: str, *words: str) -> None:
         self._process = lab.spawn(where, [sys.executable, "-c", script, *words])
         self._pipes = self._process.stdin, self._process.stdout
@@ -177,7 +179,7 @@ class _Standing:
         self.close()
 
 
-class Prober(_Standing):
+class Prober(Standing):
     """Tries ports from one domain."""
 
     def __init__(self, lab: Lab, where: str) -> None:
@@ -209,7 +211,7 @@ class Refusal(Exception):
         return self.kind in ("Unavailable", "QubesDaemonAccessError")
 
 
-class Caller(_Standing):
+class Caller(Standing):
     """Makes Admin API calls in dom0."""
 
     def __init__(self, lab: Lab) -> None:
@@ -223,7 +225,7 @@ class Caller(_Standing):
         return str(done[1])
 
 
-class Reader(_Standing):
+class Reader(Standing):
     """Reads QubesDBs in dom0."""
 
     def __init__(self, lab: Lab) -> None:
@@ -235,7 +237,7 @@ class Reader(_Standing):
         return found
 
 
-class Connection(_Standing):
+class Connection(Standing):
     """One TCP connection from a domain, to a server of `serving`."""
 
     def __init__(self, lab: Lab, where: str, address: str, port: int) -> None:
@@ -246,7 +248,7 @@ class Connection(_Standing):
         return bool(self.ask(patience))
 
 
-class Watcher(_Standing):
+class Watcher(Standing):
     """Sees every packet of an interface."""
 
     def __init__(self, lab: Lab, where: str, interface: str) -> None:
