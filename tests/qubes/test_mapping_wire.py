@@ -27,7 +27,9 @@ from qubesforward.qubes.mapping_wire import (
     NoClient,
     Open,
     Opened,
+    Outside,
     Unmap,
+    Watch,
     clean_name,
     format_message,
     parse_from_dom0,
@@ -67,6 +69,8 @@ FROM_GATEWAY: list[tuple[str, FromGateway]] = [
         "failed proto=tcp port=80 reason=silent",
         Failed(Proto.TCP, 80, Failure.SILENT),
     ),
+    ("outside address=198.51.100.1", Outside(EDGE)),
+    ("outside", Outside()),
 ]
 FROM_DOM0: list[tuple[str, FromDom0]] = [
     ("client address=10.137.0.20 mappings=128", Client(WORK, 128)),
@@ -74,6 +78,12 @@ FROM_DOM0: list[tuple[str, FromDom0]] = [
         "client address=10.137.0.20 mappings=0 outside=198.51.100.1",
         Client(WORK, 0, EDGE),
     ),
+    (
+        "client address=10.137.0.20 mappings=1 beside=yes",
+        Client(WORK, 1, beside=True),
+    ),
+    ("watch wanted=yes", Watch(True)),
+    ("watch", Watch()),
     ("noclient address=10.137.0.20", NoClient(WORK)),
     (
         "granted client=10.137.0.20 proto=udp inner=5000 outer=5001 lifetime=60",

@@ -76,6 +76,13 @@ class Question:
     vias: set[str] = field(default_factory=set)
     name: str = ""
 
+    def add_via(self, via: str, name: str) -> bool:
+        """Take in by which protocol, and with what name; whether that is news."""
+        before = self.name, len(self.vias)
+        self.vias.add(via)
+        self.name = self.name or name
+        return (self.name, len(self.vias)) != before
+
 
 @dataclass
 class _Past:

@@ -54,10 +54,18 @@ class Edges:
 
     def __init__(self) -> None:
         self._told: dict[Spot, Opened | Failed] = {}
+        self._outsides: dict[str, Address] = {}
 
     def note(self, hop: str, message: Opened | Failed) -> None:
         """Take in what a hop's gateway says of its router."""
         self._told[hop, str(message.proto), message.port] = message
+
+    def note_outside(self, hop: str, address: Address | None) -> None:
+        """Take in which address a hop's router has on its other side, if it says so."""
+        if address is None:
+            self._outsides.pop(hop, None)
+        else:
+            self._outsides[hop] = address
 
     def keep(self, hop: str, wanted: Iterable[tuple[str, int]]) -> None:
         """Forget what is not asked of this hop's router any more."""
@@ -77,7 +85,7 @@ class Edges:
         for spot, said in self._told.items():
             if spot[0] == hop and isinstance(said, Opened):
                 return said.address
-        return None
+        return self._outsides.get(hop)
 
 
 def extent_of(said: Opened | Failed | None) -> Extent:

@@ -11,11 +11,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from qubesforward.daemon.mappings import Place
 from qubesforward.errors import ForwardError, MalformedMessage
 from qubesforward.model.hosts import Address
+from qubesforward.plan.snapshot import PortmapPolicy
 from qubesforward.qubes.mapping_wire import (
     LONGEST_LINE,
     Client,
+    Denied,
     FromDom0,
     FromGateway,
     Open,
@@ -37,6 +40,9 @@ _MOST_LINKS = 256
 _MOST_A_SECOND = 8000
 """Lines taken from one gateway in a second; those beyond wait."""
 
+_MOST_DENIED = 4096
+"""Denials that are remembered, the newest: those before may be over by then."""
+
 _AT_ONCE = 64
 """Lines of one gateway after which others get their turn."""
 
@@ -45,8 +51,8 @@ class Link:
     """One gateway's connection. `source` is the qube that it is in.
 
     What it has been told is kept here, so that it ends with the connection: the
-    `clients` that it serves, what is `granted` to them, and what the router outside
-    is asked to `open`.
+    `clients` that it serves, by which policy their wishes were `denied`, what the
+    router outside is asked to open, and whether it `watches` that router's address.
     """
 
     def __init__(self, source: str, writer: asyncio.StreamWriter) -> None:
@@ -54,6 +60,8 @@ class Link:
         self.clients: dict[Address, Client] = {}
         self.names: dict[Address, str] = {}
         self.opens: dict[tuple[str, int], Open] = {}
+        self.watches = False
+        self.denied: dict[Place, PortmapPolicy | None] = {}
         self._writer = writer
 
     def send(self, message: FromDom0) -> None:
@@ -66,6 +74,14 @@ class Link:
             transport.abort()
             return
         self._writer.write(format_message(message))
+
+    def deny(self, place: Place, denied: Denied, policy: PortmapPolicy | None) -> None:
+        """Send a denial, and remember by which policy it is one."""
+        self.denied.pop(place, None)
+        self.denied[place] = policy
+        if len(self.denied) > _MOST_DENIED:
+            del self.denied[next(iter(self.denied))]
+        self.send(denied)
 
     def close(self) -> None:
         """Let the gateway go; it may come back."""

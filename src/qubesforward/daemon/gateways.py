@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from qubesforward.daemon.edges import Edges, list_opens
+from qubesforward.daemon.edges import Edges, Spot, list_opens
 from qubesforward.daemon.gateway_links import Link
 from qubesforward.daemon.hops import Hops
 from qubesforward.daemon.mappings import Mapping, Mappings, Place
@@ -21,22 +21,32 @@ from qubesforward.plan.snapshot import Qube
 from qubesforward.qubes.mapping_wire import (
     Client,
     Close,
+    Denial,
+    Denied,
     Failed,
     Gone,
     GrantedMap,
     Held,
+    Map,
     NoClient,
     Opened,
+    Outside,
+    Watch,
 )
 
 _EDGE_PATIENCE = 1.0
 """Seconds that a program waits for the LAN's router; then it is told of the LAN."""
 
+_TOGETHER = 0.02
+"""Seconds in which what routers say is told as one: whoever says something else all the
+time costs dom0, and the other gateways, little."""
+
 
 class Gateways:
     """The gateways that are connected. `now` is wall-clock time.
 
-    `edges` is what their routers said.
+    `edges` is what their routers said; `edge_changed` is called with a hop whose
+    router said something new.
     """
 
     def __init__(
@@ -46,8 +56,13 @@ class Gateways:
         hops: Hops,
         reconciler: Reconciler,
         now: Callable[[], float],
+        edge_changed: Callable[[str], None] = lambda _hop: None,
     ) -> None:
         self.edges = Edges()
+        self._edge_changed = edge_changed
+        self._heard: set[Spot] = set()
+        self._heard_of: set[str] = set()
+        self._late: dict[Place, asyncio.TimerHandle] = {}
         self._mappings = mappings
         self._topology = topology
         self._hops = hops
@@ -80,6 +95,24 @@ class Gateways:
             return None
         return qube
 
+    def deny(self, link: Link, asked: Map, reason: Denial, retry: int) -> None:
+        """Tell a gateway that a wish is not granted."""
+        qube = self.find_client(link, asked.client)
+        place = asked.client, asked.proto, asked.inner
+        policy = None if qube is None else qube.portmap
+        link.deny(place, Denied(*place, reason, retry), policy)
+
+    def lift(self, qube: Qube) -> None:
+        """Take back what was denied to a qube: its programs may ask again at once."""
+        for link in self._links.values():
+            self._lift(link, {a for a in (qube.ip, qube.ip6) if a is not None})
+
+    def _lift(self, link: Link, addresses: set[Address]) -> None:
+        for place in [each for each in link.denied if each[0] in addresses]:
+            del link.denied[place]
+            if self._mappings.find(place) is None:
+                link.send(Gone(*place))
+
     def forget(self, place: Place) -> None:
         """Note that a gateway has let a mapping go by itself."""
         self._told.pop(place, None)
@@ -91,6 +124,9 @@ class Gateways:
                 del self._told[place]
                 if (link := self._links.get(source)) is not None:
                     link.send(Gone(*place))
+        for place in self._mappings.take_cut():
+            if place in self._told and (found := self._mappings.find(place)):
+                self._answer_now(found)
         for link in self._links.values():
             self._tell(link)
 
@@ -107,8 +143,12 @@ class Gateways:
                 if address is not None:
                     names[address] = name
                     outside = self._find_outside(qube, address.version)
-                    client = Client(address, qube.portmap.mappings, outside)
-                    wanted[address] = client
+                    wanted[address] = Client(
+                        address,
+                        qube.portmap.mappings,
+                        outside,
+                        beside=qube.netvm != link.source,
+                    )
         link.names = names
         for address in link.clients.keys() - wanted.keys():
             link.send(NoClient(address))
@@ -118,7 +158,26 @@ class Gateways:
                 link.send(client)
         link.clients = wanted
         self._tell_held(link, fresh)
+        self._tell_lifted(link)
         self._tell_opens(link, plan.edges.get(link.source, ()))
+        self._tell_watched(link, link.source in plan.watched)
+
+    def _tell_lifted(self, link: Link) -> None:
+        """Take back what was denied by a policy that is another one now."""
+        snapshot = self._topology.snapshot
+        lifted = set()
+        for (address, _, _), policy in link.denied.items():
+            qube = snapshot.get(link.names.get(address, ""))
+            if qube is not None and qube.portmap != policy:
+                lifted.add(address)
+        self._lift(link, lifted)
+
+    def _tell_watched(self, link: Link, watched: bool) -> None:
+        if watched != link.watches:
+            link.watches = watched
+            link.send(Watch(watched))
+            if not watched:
+                self.edges.note_outside(link.source, None)
 
     def _tell_held(self, link: Link, fresh: Iterable[Address]) -> None:
         addresses = set(fresh)
@@ -126,7 +185,8 @@ class Gateways:
             return
         for each in self._mappings:
             left = int(each.until - self._now())
-            if each.client in addresses and left > 0:
+            is_its = link.names.get(each.client) == each.qube
+            if each.client in addresses and is_its and left > 0:
                 self._told[each.place] = link.source
                 outer = self._outer_of(each)
                 link.send(Held(*each.place, outer, left, each.holders, each.src))
@@ -177,21 +237,21 @@ class Gateways:
         hop = "" if qube is None else self._find_outermost(qube)
         waits = (
             mapping.reach is Reach.INTERNET
-            and hop in self._reconciler.plan.edges
+            and mapping.place not in self._told
+            and (hop in self._links or hop in self._reconciler.plan.watched)
             and self.edges.find(hop, mapping.proto, mapping.outer) is None
         )
-        if waits:
-            asyncio.get_running_loop().call_later(
-                _EDGE_PATIENCE, self._answer_late, mapping
+        if not waits:
+            self._answer_now(mapping)
+        elif mapping.place not in self._late:
+            self._late[mapping.place] = asyncio.get_running_loop().call_later(
+                _EDGE_PATIENCE, self._answer_now, mapping
             )
-        else:
-            self._answer_now(mapping)
-
-    def _answer_late(self, mapping: Mapping) -> None:
-        if mapping.place not in self._told:
-            self._answer_now(mapping)
 
     def _answer_now(self, mapping: Mapping) -> None:
+        late = self._late.pop(mapping.place, None)
+        if late is not None:
+            late.cancel()
         link = self._links.get(mapping.gateway)
         left = int(mapping.until - self._now() + 0.5)
         if link is None or left <= 0:
@@ -203,15 +263,44 @@ class Gateways:
         link.send(GrantedMap(*mapping.place, self._outer_of(mapping), left))
 
     def note_edge(self, link: Link, message: Opened | Failed) -> None:
-        """Take in what the router of a hop has said."""
-        if (str(message.proto), message.port) not in link.opens:
+        """Take in what the router of a hop has said of a port."""
+        spot = link.source, str(message.proto), message.port
+        if spot[1:] not in link.opens or _is_of_another_family(message):
             return
-        before = self.edges.address(link.source)
-        self.edges.note(link.source, message)
-        if self.edges.address(link.source) != before:
-            for other in self._links.values():
-                self._tell(other)
-        for each in list(self._mappings):
-            is_it = (each.proto, each.outer) == (message.proto, message.port)
-            if is_it and each.reach is Reach.INTERNET:
+        if self.edges.find(link.source, message.proto, message.port) != message:
+            self.edges.note(link.source, message)
+            self._heard.add(spot)
+            self._hear(link.source)
+
+    def note_outside(self, link: Link, message: Outside) -> None:
+        """Take in which address the router of a hop has on its other side."""
+        if link.watches and not _is_of_another_family(message):
+            self.edges.note_outside(link.source, message.address)
+            self._hear(link.source)
+
+    def _hear(self, hop: str) -> None:
+        if not self._heard_of:
+            asyncio.get_running_loop().call_later(_TOGETHER, self._tell_heard)
+        self._heard_of.add(hop)
+
+    def _tell_heard(self) -> None:
+        """Tell everybody what routers have said since the last time."""
+        heard, self._heard = self._heard, set()
+        hops, self._heard_of = self._heard_of, set()
+        for link in self._links.values():
+            self._tell(link)
+        snapshot = self._topology.snapshot
+        for each in list(self._mappings) if heard else ():
+            qube = snapshot.get(each.qube)
+            if qube is None or each.reach is not Reach.INTERNET:
+                continue
+            if (self._find_outermost(qube), str(each.proto), each.outer) in heard:
                 self._answer_now(each)
+        for hop in hops:
+            self._edge_changed(hop)
+
+
+def _is_of_another_family(message: Opened | Failed | Outside) -> bool:
+    """Whether a router claims an address that IPv4 does not know."""
+    address = None if isinstance(message, Failed) else message.address
+    return address is not None and address.version != 4

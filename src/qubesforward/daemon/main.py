@@ -107,11 +107,17 @@ class Daemon:
             boot_id,
         )
         self._gateways = Gateways(
-            mappings, self._topology, self._hops, self._reconciler, time.time
+            mappings,
+            self._topology,
+            self._hops,
+            self._reconciler,
+            time.time,
+            lambda hop: self._announcer.announce(hop, "forward-hop-changed"),
         )
         self._desk = PortmapDesk(
             mappings,
             self._topology,
+            self._hops,
             self._gateways,
             self._reconciler,
             self._audit,
@@ -156,6 +162,7 @@ class Daemon:
         self._announcer.announce(name, "forward-hop-changed")
         self._lookout.wake()
         self._tunnels.wake()
+        self._desk.drop_refused()
         self._gateways.tell_all()
 
     async def serve(self, stop: asyncio.Event) -> None:

@@ -28,7 +28,7 @@ from qubesforward.model.hosts import (
 from qubesforward.model.ports import PortRange
 from qubesforward.model.rule import ForwardRule, ForwardType, Origin, Proto, Reach
 from qubesforward.model.values import check_line, parse_choice
-from qubesforward.plan.snapshot import Qube, Snapshot
+from qubesforward.plan.snapshot import PortmapPolicy, Qube, Snapshot
 
 _log = logging.getLogger(__name__)
 
@@ -99,11 +99,12 @@ class Mapping:
         )
 
     def is_for(self, qube: Qube | None) -> bool:
-        """Whether it belongs to this qube as it is now."""
+        """Whether it belongs to this qube as it is now, and its policy allows it."""
         return (
             qube is not None
             and qube.running
             and qube.portmap is not None
+            and self.outer in qube.portmap.ports
             and (qube.uuid, qube.xid, qube.netvm) == (self.uuid, self.xid, self.netvm)
             and self.client in (qube.ip, qube.ip6)
         )
@@ -124,6 +125,7 @@ class Mappings:
         self._outers: Counter[tuple[Proto, int]] = Counter()
         self._inners: Counter[tuple[str, int]] = Counter()
         self._newest = 0
+        self._cut: set[Place] = set()
         self.changed = False
 
     def __iter__(self) -> Iterator[Mapping]:
@@ -182,7 +184,35 @@ class Mappings:
         ]
         for each in stale:
             self.remove(each.place)
+        for name in list(self._by_qube):
+            qube = snapshot.get(name)
+            if qube is not None and qube.portmap is not None:
+                stale += self._fit(list(self._by_qube[name].values()), qube.portmap)
         return stale
+
+    def _fit(self, of_qube: list[Mapping], policy: PortmapPolicy) -> list[Mapping]:
+        """Make a qube's mappings such as its policy would grant them now.
+
+        Returns those that are too many, the youngest.
+        """
+        too_many = of_qube[policy.mappings :]
+        for each in too_many:
+            self.remove(each.place)
+        last = self._now() + policy.lifetime
+        for each in of_qube[: policy.mappings]:
+            reach = policy.reach if each.client.version == 4 else Reach.LAN
+            # A second, because what was just granted is rounded.
+            if each.until > last + 1 or each.reach is not reach:
+                each.reach = reach
+                each.renew(min(each.until, last), each.src)
+                self._cut.add(each.place)
+                self.changed = True
+        return too_many
+
+    def take_cut(self) -> set[Place]:
+        """Return the places whose mappings became less since the last call."""
+        cut, self._cut = self._cut, set()
+        return cut
 
     def rules(self) -> dict[str, list[ForwardRule]]:
         """Return the forwards of every qube that has any."""

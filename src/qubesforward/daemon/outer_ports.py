@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from qubesforward.model.ports import PortRange
+from qubesforward.model.ports import LAST_PORT, PortRange
 from qubesforward.model.rule import ForwardType, Origin, Proto
 from qubesforward.plan.planner import Outcome, Verdict
 
@@ -14,7 +14,8 @@ _TRIES = 64
 
 _HOLDS = frozenset((Verdict.READY, Verdict.HALTED))
 
-Taken = dict[Proto, list[PortRange]]
+Taken = dict[Proto, bytearray]
+"""By protocol, for each port whether it is taken: one look, however many forwards."""
 
 
 def collect_taken(outcomes: Iterable[Outcome]) -> Taken:
@@ -26,7 +27,9 @@ def collect_taken(outcomes: Iterable[Outcome]) -> Taken:
         is_external = rule.forwardtype is ForwardType.EXTERNAL
         if is_users and is_external and outcome.verdict in _HOLDS:
             for proto in rule.protos:
-                taken.setdefault(proto, []).append(rule.srcports)
+                ports = taken.setdefault(proto, bytearray(LAST_PORT + 1))
+                first, last = rule.srcports.first, rule.srcports.last
+                ports[first : last + 1] = b"\1" * len(rule.srcports)
     return taken
 
 

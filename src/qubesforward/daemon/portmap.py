@@ -20,6 +20,8 @@ from qubesforward.daemon.audit_event import AuditEvent, Happening
 from qubesforward.daemon.consent import Consent, Decision, Question, Scope
 from qubesforward.daemon.gateway_links import Link
 from qubesforward.daemon.gateways import Gateways
+from qubesforward.daemon.hop import Hop
+from qubesforward.daemon.hops import Hops
 from qubesforward.daemon.mappings import Mapping, Mappings, Place
 from qubesforward.daemon.outer_ports import Taken, choose_outer, collect_taken
 from qubesforward.daemon.pace import Pace
@@ -27,13 +29,13 @@ from qubesforward.daemon.reconciler import Reconciler
 from qubesforward.daemon.topology import Topology
 from qubesforward.model.rule import ForwardRule, Origin, Proto, Reach
 from qubesforward.model.text import format_rule
-from qubesforward.plan.planner import Plan, Verdict, plan_forwards
+from qubesforward.plan.planner import Outcome, Plan, Verdict, plan_forwards
 from qubesforward.plan.snapshot import PortmapPolicy, Qube
 from qubesforward.qubes.mapping_wire import (
     Denial,
-    Denied,
     FromGateway,
     Map,
+    Outside,
     Unmap,
 )
 
@@ -55,6 +57,7 @@ class PortmapDesk:
         self,
         mappings: Mappings,
         topology: Topology,
+        hops: Hops,
         gateways: Gateways,
         reconciler: Reconciler,
         audit: Audit,
@@ -65,6 +68,7 @@ class PortmapDesk:
         self.consent = Consent(lambda: secrets.token_hex(4))
         self._mappings = mappings
         self._topology = topology
+        self._hops = hops
         self._gateways = gateways
         self._reconciler = reconciler
         self._audit = audit
@@ -110,20 +114,23 @@ class PortmapDesk:
             self._ask(link, message)
         elif isinstance(message, Unmap):
             self._unmap(link, message)
+        elif isinstance(message, Outside):
+            self._gateways.note_outside(link, message)
         else:
             self._gateways.note_edge(link, message)
-            self._announcer.announce(link.source, "forward-hop-changed")
 
     def _ask(self, link: Link, asked: Map) -> None:
         qube = self._gateways.find_client(link, asked.client)
         policy = None if qube is None else qube.portmap
-        if qube is None or policy is None:
-            # It may be on its way here, or this gateway not know yet that it left.
-            _deny(link, asked, Denial.DENIED, _SHORT)
-            return
-        now = self._now()
         place = asked.client, asked.proto, asked.inner
         held = self._mappings.find(place)
+        is_anothers = held is not None and (qube is None or held.qube != qube.name)
+        if qube is None or policy is None or is_anothers:
+            # It may be on its way here, or this gateway not know yet that it left; or
+            # another qube, elsewhere, has the same address.
+            self._gateways.deny(link, asked, Denial.DENIED, _SHORT)
+            return
+        now = self._now()
         if held is not None:
             self._renew(link, held, asked, policy)
             return
@@ -133,7 +140,7 @@ class PortmapDesk:
             self._grant(link, qube, asked, "policy" if not policy.asks else "user")
         elif decision is Decision.NO:
             retry = self.consent.rest_left(qube.uuid, now)
-            _deny(link, asked, Denial.DENIED, retry)
+            self._gateways.deny(link, asked, Denial.DENIED, retry)
         else:
             self._put_question(link, qube, asked)
 
@@ -141,15 +148,17 @@ class PortmapDesk:
         question, is_new = self.consent.ask(
             qube, asked.inner, asked.proto, asked.outer, self._now()
         )
-        question.vias.add(asked.holder.partition(":")[0])
-        question.name = question.name or asked.name
         place = asked.client, asked.proto, asked.inner
+        is_news = question.add_via(asked.holder.partition(":")[0], asked.name)
+        is_news |= place not in self._waiting.get(question.id, ())
         self._waiting.setdefault(question.id, {})[place] = link, asked
         if is_new:
             reason = f"{_describe(question)}, request {question.id}"
             self._note(Happening.REQUESTED, qube.name, reason)
             self._arm_late()
-        self._announcer.announce(qube.name, "portmap-requested", id=question.id)
+        if is_new or is_news:
+            # Not of each repetition: who listens would be flooded.
+            self._announcer.announce(qube.name, "portmap-requested", id=question.id)
 
     def _renew(
         self, link: Link, held: Mapping, asked: Map, policy: PortmapPolicy
@@ -167,7 +176,7 @@ class PortmapDesk:
     def _grant(self, link: Link, qube: Qube, asked: Map, agreed: str) -> None:
         policy = qube.portmap
         if policy is None or qube.netvm is None:
-            _deny(link, asked, Denial.DENIED, _LONG)
+            self._gateways.deny(link, asked, Denial.DENIED, _LONG)
             return
         mapping = Mapping(
             qube=qube.name,
@@ -188,7 +197,7 @@ class PortmapDesk:
         )
         denial = self._find_obstacle(qube, policy, mapping, exact=asked.exact)
         if denial is not None:
-            _deny(link, asked, denial, _SHORT)
+            self._gateways.deny(link, asked, denial, _SHORT)
             return
         self._allowance.take(qube.name, self._now())
         self._mappings.add(mapping)
@@ -250,13 +259,15 @@ class PortmapDesk:
     def _is_free(self, proto: Proto, port: int) -> bool:
         if self._taken is None:
             self._taken = collect_taken(self._reconciler.plan.outcomes)
-        return not self._mappings.is_taken(proto, port) and not any(
-            port in ports for ports in self._taken.get(proto, ())
-        )
+        ports = self._taken.get(proto)
+        is_users = ports is not None and bool(ports[port])
+        return not is_users and not self._mappings.is_taken(proto, port)
 
     def _unmap(self, link: Link, asked: Unmap) -> None:
         place = asked.client, asked.proto, asked.inner
-        if self._gateways.find_client(link, asked.client) is None:
+        qube = self._gateways.find_client(link, asked.client)
+        held = self._mappings.find(place)
+        if qube is None or (held is not None and held.qube != qube.name):
             return
         for question_id, waiting in list(self._waiting.items()):
             if waiting.pop(place, None) is not None and not waiting:
@@ -281,6 +292,9 @@ class PortmapDesk:
             qube = self._gateways.find_client(link, asked.client)
             if qube is not None and qube.uuid == question.uuid:
                 self._grant(link, qube, asked, "user")
+        mine = self._topology.snapshot.get(question.qube)
+        if scope is not Scope.ONCE and mine is not None:
+            self._gateways.lift(mine)
         # Whoever answered must not be asked again because this process ends now.
         self._save()
         return question
@@ -296,7 +310,7 @@ class PortmapDesk:
         self._note(Happening.DECLINED, question.qube, reason, by)
         retry = self.consent.rest_left(question.uuid, self._now())
         for link, asked in self._end_question(question.id):
-            _deny(link, asked, Denial.DENIED, retry)
+            self._gateways.deny(link, asked, Denial.DENIED, retry)
 
     def _end_question(self, question_id: str) -> list[tuple[Link, Map]]:
         """Forget a question, and return who waits for its answer."""
@@ -380,6 +394,7 @@ class PortmapDesk:
         self._taken = None
         self._ways.clear()
         self._drop_unplanned(plan)
+        self.drop_refused()
         self._drop_questions()
         self._distrust()
         self._gateways.tell_all()
@@ -394,6 +409,18 @@ class PortmapDesk:
             for each in self._mappings.find_by_rules(outcome.asked.target, [rule]):
                 # Not one that has come since, at the same port.
                 if rule in each.rules:
+                    self._mappings.remove(each.place)
+                    self._plan_soon()
+
+    def drop_refused(self) -> None:
+        """Take back what a hop says it does not open: the program must be told."""
+        hops = {name: hop for name, hop in self._hops.open.items() if hop.refused}
+        if not hops:
+            return
+        for outcome in self._reconciler.plan.outcomes:
+            rule = outcome.asked.rule
+            if rule.origin is Origin.PORTMAP and _is_refused(outcome, hops):
+                for each in self._mappings.find_by_rules(outcome.asked.target, [rule]):
                     self._mappings.remove(each.place)
                     self._plan_soon()
 
@@ -434,10 +461,14 @@ class PortmapDesk:
         self._audit.record([event])
 
 
+def _is_refused(outcome: Outcome, hops: dict[str, Hop]) -> bool:
+    return any(
+        hops[step.qube].find_id(step.entry) in hops[step.qube].refused
+        for step in outcome.steps
+        if step.qube in hops
+    )
+
+
 def _describe(question: Question) -> str:
     protos = "+".join(sorted(question.protos))
     return f"port {question.inner}/{protos}"
-
-
-def _deny(link: Link, asked: Map, reason: Denial, retry: int) -> None:
-    link.send(Denied(asked.client, asked.proto, asked.inner, reason, retry))

@@ -13,9 +13,10 @@ import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address, ip_address
 
-from qubesforward.gateway.links import find_address, is_downstream
+from qubesforward.gateway.links import find_address, find_index, is_downstream
 from qubesforward.gateway.served import Served
 from qubesforward.gateway.sockets import (
+    HTTP_PORT,
     Peer,
     open_portmap,
     open_search,
@@ -39,6 +40,10 @@ _AT_ONCE = 32
 """Datagrams of one socket after which others get their turn."""
 
 
+def _find_own(name: str) -> IPv4Address | None:
+    return find_address(name) if is_downstream(name) else None
+
+
 class Device:
     """One interface. `served` are its clients by address.
 
@@ -48,19 +53,25 @@ class Device:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._index = find_index(name)
         self.served: dict[Address, Served] = {}
-        self.own: IPv4Address | None = (
-            find_address(name) if is_downstream(name) else None
-        )
+        self.own = _find_own(name)
         self._loop = asyncio.get_running_loop()
         self._portmap: dict[int, socket.socket] = {}
         self._search: socket.socket | None = None
         self._web: asyncio.Server | None = None
         self._peers: dict[Address, Peer] = {}
 
+    @property
+    def is_as_it_was(self) -> bool:
+        """Whether it is still the interface, and has the address, of then."""
+        is_it = self._index and find_index(self.name) == self._index
+        return bool(is_it) and _find_own(self.name) == self.own
+
     async def add(self, served: Served) -> None:
         """Serve one more client; what cannot be opened is logged and left out."""
         self.served[served.address] = served
+        served.enter(self.own, HTTP_PORT, self._loop.time())
         family = served.address.version
         if family not in self._portmap:
             one = self._open(lambda: open_portmap(self.name, family))
@@ -71,6 +82,8 @@ class Device:
             await self._open_igd(self.own)
             for packet in served.igd.render_alive():
                 self._announce(self._search, packet, (str(GROUP), SSDP_PORT))
+        # It may have been removed while the server was being made.
+        self._close_unused()
 
     async def _open_igd(self, own: IPv4Address) -> None:
         self._search = self._open(lambda: open_search(self.name, own))
@@ -96,6 +109,10 @@ class Device:
         if served.igd is not None:
             for packet in served.igd.render_byebye():
                 self._announce(self._search, packet, (str(GROUP), SSDP_PORT))
+        served.leave()
+        self._close_unused()
+
+    def _close_unused(self) -> None:
         families = {each.version for each in self.served}
         for family in self._portmap.keys() - families:
             self._close(self._portmap.pop(family))

@@ -33,6 +33,7 @@ from qubesforward.qubes.mapping_wire import (
     FromGateway,
     Open,
     Opened,
+    Outside,
 )
 
 _log = logging.getLogger(__name__)
@@ -55,6 +56,8 @@ class Edge:
     def __init__(self, say: Callable[[FromGateway], bool]) -> None:
         self._say = say
         self._wanted: dict[Key, Open] = {}
+        self._untold: set[Key] = set()
+        self._watches = False
         self._said: dict[Key, Opened | Failed] = {}
         self._opened: dict[Key, tuple[int, int]] = {}
         self._edge: Address | None = None
@@ -65,15 +68,28 @@ class Edge:
         self._silent: set[_By] = set()
         self._timers: list[asyncio.TimerHandle] = []
 
+    @property
+    def _is_needed(self) -> bool:
+        return bool(self._wanted) or self._watches
+
+    @property
+    def _asked(self) -> list[RouterDatagrams | RouterIgd]:
+        return [one for one in (self._datagrams, self._igd) if one is not None]
+
     def open(self, wanted: Open) -> None:
         """Have the router lead something to one of this hop's ports."""
         key = Key(Transport(str(wanted.proto)), wanted.port)
         is_new = key not in self._wanted
         self._wanted[key] = wanted
-        if self._router is None:
+        self._untold.discard(key)
+        if not self._timers:
             self._begin()
+        elif is_new and self._router is None:
+            self._fail(key, Failure.SILENT)
         elif is_new:
             self._ask(key)
+            loop = asyncio.get_running_loop()
+            self._timers.append(loop.call_later(_ALONE, self._ask_igd))
 
     def close(self, unwanted: Close) -> None:
         """Let it lead nothing there any more."""
@@ -82,22 +98,45 @@ class Edge:
             return
         self._said.pop(key, None)
         self._opened.pop(key, None)
-        for asked in (self._datagrams, self._igd):
-            if asked is not None:
-                asked.close(key)
+        for asked in self._asked:
+            asked.close(key)
+
+    def watch(self, wanted: bool) -> None:
+        """Tell dom0, or not any more, the router's address on its other side."""
+        if wanted == self._watches:
+            return
+        self._watches = wanted
+        if wanted and not self._timers:
+            self._begin()
+        else:
+            for asked in self._asked:
+                asked.watch(wanted)
+            self._tell_outside()
 
     def tell_all(self) -> None:
-        """Tell dom0, which has forgotten it, all that the router said."""
+        """Tell dom0, which has forgotten it, all that the router said.
+
+        What it does not ask for again, it does not want: see `drop_untold`.
+        """
+        self._untold = set(self._wanted)
         for said in self._said.values():
             self._say(said)
+
+    def drop_untold(self) -> None:
+        """Withdraw what dom0 has not asked for since `tell_all`."""
+        for key in self._untold & self._wanted.keys():
+            wanted = self._wanted[key]
+            self.close(Close(wanted.proto, wanted.port))
+        self._untold.clear()
 
     def leave(self) -> None:
         """Withdraw everything, and forget the router."""
         for wanted in list(self._wanted.values()):
             self.close(Close(wanted.proto, wanted.port))
+        self._watches = False
         loop = asyncio.get_running_loop()
         # What withdraws gets a moment to be heard.
-        loop.call_later(1.0, self._end, self._datagrams, self._igd)
+        loop.call_later(1.0, self._end, *self._asked)
         self._forget()
 
     def _forget(self) -> None:
@@ -108,10 +147,9 @@ class Edge:
         self._silent.clear()
         self._opened.clear()
 
-    def _end(self, *asked: RouterDatagrams | RouterIgd | None) -> None:
+    def _end(self, *asked: RouterDatagrams | RouterIgd) -> None:
         for one in asked:
-            if one is not None:
-                one.end()
+            one.end()
 
     def _begin(self) -> None:
         """Ask the router of now for all that is wanted."""
@@ -128,6 +166,8 @@ class Edge:
         except OSError as error:
             _log.warning("router %s: %s", router.address, error)
         self._timers.append(loop.call_later(_ALONE, self._ask_igd))
+        if self._watches and self._datagrams is not None:
+            self._datagrams.watch(True)
         for key in self._wanted:
             self._ask(key)
 
@@ -140,7 +180,10 @@ class Edge:
 
     def _ask_igd(self) -> None:
         """Ask by UPnP too, if nothing has been heard."""
-        if self._igd is not None or self._by is not None or self._router is None:
+        has_heard = self._by is not None or (
+            self._edge is not None and not self._wanted
+        )
+        if self._igd is not None or has_heard or self._router is None:
             return
         try:
             self._igd = RouterIgd(
@@ -150,52 +193,66 @@ class Edge:
             _log.warning("router %s: %s", self._router.address, error)
             self._take(_By.IGD, NoAnswer())
             return
+        if self._watches:
+            self._igd.watch(True)
         for key in self._wanted:
             self._igd.open(key, self._wanted[key].lifetime)
 
     def _look_again(self) -> None:
-        """Begin anew if the router is another one; and if none answered, once more."""
         loop = asyncio.get_running_loop()
-        if not self._wanted:
-            self._end(self._datagrams, self._igd)
+        self._timers = [loop.call_later(_LOOK_AGAIN, self._look_again)]
+        if not self._is_needed:
+            self._end(*self._asked)
             self._forget()
-            return
-        if find_router() != self._router:
+        else:
+            self.look()
+
+    def look(self) -> None:
+        """Begin anew if the router, or our own address there, is another one now."""
+        if self._timers and find_router() != self._router:
             _log.info("there is another router now")
-            self._end(self._datagrams, self._igd)
-            self._forget()
-            self._begin()
-            return
-        self._timers = [one for one in self._timers if not one.cancelled()]
-        self._timers.append(loop.call_later(_LOOK_AGAIN, self._look_again))
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._end(*self._asked)
+        for key in list(self._opened):
+            self._fail(key, Failure.SILENT)
+        self._forget()
+        self._tell_outside()
+        self._begin()
 
     def _take(self, by: _By, event: ClientEvent) -> None:
         """Take in what happened; of one who is not kept to, only that he can open."""
         if isinstance(event, NoAnswer):
-            self._silent.add(by)
-            if by is _By.DATAGRAMS:
-                self._ask_igd()
-            if self._silent == set(_By) and self._by is None:
-                self._give_up()
+            self._take_silence(by)
             return
         if isinstance(event, MappingOpened | MappingRefused) and self._by is None:
             self._keep_to(by)
         if by is not self._by:
             if isinstance(event, EdgeChanged) and self._by is None:
-                self._edge = event.edge or self._edge
+                self._note_edge(event.edge or self._edge)
             return
         if isinstance(event, MappingOpened):
-            self._edge = event.edge or self._edge
             self._opened[event.key] = (event.outer, event.lifetime)
+            self._note_edge(event.edge or self._edge)
             self._tell(event.key)
         elif isinstance(event, EdgeChanged):
-            self._edge = event.edge
-            for key in list(self._opened):
-                self._tell(key)
+            self._note_edge(event.edge)
         elif isinstance(event, MappingRefused):
             self._fail(event.key, Failure.REFUSED)
         elif isinstance(event, MappingLost):
             self._fail(event.key, Failure.SILENT)
+
+    def _take_silence(self, by: _By) -> None:
+        if by is self._by:
+            # It may have another protocol by now, for one after an update.
+            self._begin_anew()
+            return
+        self._silent.add(by)
+        if by is _By.DATAGRAMS:
+            self._ask_igd()
+        if self._silent == set(_By) and self._by is None:
+            self._give_up()
 
     def _keep_to(self, by: _By) -> None:
         """Go on with one protocol, and take back what was asked by the other."""
@@ -213,6 +270,17 @@ class Edge:
     def _fail(self, key: Key, reason: Failure) -> None:
         self._opened.pop(key, None)
         self._note(key, Failed(Proto(str(key.transport)), key.inner, reason))
+
+    def _note_edge(self, edge: Address | None) -> None:
+        if edge != self._edge:
+            self._edge = edge
+            for key in self._opened:
+                self._tell(key)
+            self._tell_outside()
+
+    def _tell_outside(self) -> None:
+        if self._watches:
+            self._say(Outside(self._edge))
 
     def _tell(self, key: Key) -> None:
         outer, lifetime = self._opened[key]

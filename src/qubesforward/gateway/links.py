@@ -23,6 +23,9 @@ _SIOCGIFADDR = 0x8915
 _DOWNSTREAM = "vif"
 """How Qubes names the interface that leads to a qube below: ``vif`` and its domain."""
 
+_GROUPS = 0x1 | 0x10 | 0x40 | 0x400
+"""RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE and _IPV6_ROUTE of linux/rtnetlink.h."""
+
 _UP, _GATEWAY, _HOST = 1, 2, 4
 """RTF_UP, RTF_GATEWAY, RTF_HOST."""
 
@@ -31,10 +34,11 @@ Address = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """The router outside: who it is, and the interface towards it."""
+    """The router outside, the interface towards it, and our own address there."""
 
     device: str
     address: IPv4Address
+    own: IPv4Address | None = None
 
 
 def find_device(client: Address) -> str | None:
@@ -57,8 +61,34 @@ def find_router() -> Router | None:
         flags = int(words[3], 16)
         is_default = words[1] == "00000000" and words[7] == "00000000"
         if is_default and flags & _UP and flags & _GATEWAY:
-            return Router(words[0], _decode4(words[2]))
+            return Router(words[0], _decode4(words[2]), find_address(words[0]))
     return None
+
+
+def open_changes() -> socket.socket:
+    """Return a socket that can be read whenever links, addresses or routes change.
+
+    See rtnetlink(7). Raises OSError.
+    """
+    one = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    try:
+        one.setblocking(False)
+        one.bind((0, _GROUPS))
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
+def find_index(device: str) -> int:
+    """Return the number of an interface, 0 if there is none of the name.
+
+    A socket is bound to the number: an interface that is made again has another one.
+    """
+    try:
+        return socket.if_nametoindex(device)
+    except OSError:
+        return 0
 
 
 def is_downstream(device: str) -> bool:

@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
+import socket
 from contextlib import suppress
-from ipaddress import IPv4Address
 
 from qubesforward.errors import QubesDBError
 from qubesforward.gateway.device import Device
 from qubesforward.gateway.edge import Edge
-from qubesforward.gateway.links import find_device, find_uplink
+from qubesforward.gateway.links import find_device, find_uplink, open_changes
 from qubesforward.gateway.served import Served
 from qubesforward.gateway.session import COMMAND, Session
-from qubesforward.gateway.sockets import HTTP_PORT
 from qubesforward.model.hosts import Address
-from qubesforward.portmap.igd import IgdServer
-from qubesforward.portmap.table import Table
 from qubesforward.qubes.mapping_wire import (
     Client,
     Close,
@@ -34,6 +30,7 @@ from qubesforward.qubes.mapping_wire import (
     Held,
     NoClient,
     Open,
+    Watch,
 )
 from qubesforward.qubes.qubesdb import QubesDB
 
@@ -45,9 +42,14 @@ _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 """Seconds between tries to reach QubesDB."""
 
-_FIND_AGAIN = 0.2
-"""Seconds until it is looked again which interface leads to a client: that of a qube
-that starts comes a moment after dom0 has heard of it."""
+_TOGETHER = 0.02
+"""Seconds in which changes of links and routes are looked at as one."""
+
+_MOST_TOLD = 2.0
+"""Seconds in which dom0 has told a new connection all that it knows: what it has not
+spoken of by then, it does not want any more."""
+
+_PIECE = 65536
 
 _TICK = 0.25
 """Seconds between looks at what has ended and what is to be announced."""
@@ -65,11 +67,24 @@ class Gateway:
         self._served: dict[Address, Served] = {}
         self._devices: dict[str, Device] = {}
         self._device_of: dict[Address, Device] = {}
-        self._placing: dict[Address, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
+        self._untold: set[Address] = set()
+        self._telling: asyncio.TimerHandle | None = None
         self._ticking: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Work until cancelled."""
+        placing = asyncio.create_task(self._keep_placed())
+        changes = open_changes()
+        self._loop.add_reader(changes, self._note_changes, changes)
+        try:
+            await self._follow_qubesdb()
+        finally:
+            self._loop.remove_reader(changes)
+            changes.close()
+            placing.cancel()
+
+    async def _follow_qubesdb(self) -> None:
         pause = _FIRST_PAUSE
         while True:
             try:
@@ -115,11 +130,24 @@ class Gateway:
         self._edge.leave()
 
     def _came(self) -> None:
+        now = self._loop.time()
+        self._untold = set(self._clients)
         for served in self._served.values():
-            served.check_all()
+            served.check_all(now)
         self._edge.tell_all()
+        self._telling = self._loop.call_later(_MOST_TOLD, self._is_told)
+
+    def _is_told(self) -> None:
+        """Let go of what dom0 wanted by an earlier connection, and does not by this."""
+        for address in self._untold:
+            self._drop(address)
+        for served in self._served.values():
+            served.is_told()
+        self._edge.drop_untold()
 
     def _went(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
         _log.info("the connection to dom0 is lost; what is open stays until it ends")
 
     def _receive(self, message: FromDom0) -> None:
@@ -132,6 +160,8 @@ class Gateway:
             self._edge.open(message)
         elif isinstance(message, Close):
             self._edge.close(message)
+        elif isinstance(message, Watch):
+            self._edge.watch(message.wanted)
         elif message.client in self._served:
             self._take(self._served[message.client], message, now)
 
@@ -143,6 +173,7 @@ class Gateway:
 
     def _take_client(self, client: Client, now: float) -> None:
         self._clients[client.address] = client
+        self._untold.discard(client.address)
         served = self._served.get(client.address)
         if served is not None:
             served.update(client, now)
@@ -151,49 +182,72 @@ class Gateway:
         self._tick_soon()
 
     def _make(self, client: Client, now: float) -> None:
-        """Serve a client from now on, once it is known by which interface."""
+        """Serve a client from now on, by whatever interface leads to it."""
         address = client.address
 
         def send(datagrams: list[tuple[bytes, int]]) -> None:
             if address in self._device_of:
                 self._device_of[address].send(self._served[address], datagrams)
 
-        def make_igd(table: Table) -> IgdServer | None:
-            device = find_device(address)
-            own = None if device is None else self._device(device).own
-            if own is None or not isinstance(address, IPv4Address):
-                return None
-            name = str(uuid.uuid4())
-            return IgdServer(table, address, own, HTTP_PORT, name, now)
+        self._served[address] = Served(client, self._session.say, send, now)
+        self._changed.set()
 
-        self._served[address] = Served(client, self._session.say, send, now, make_igd)
-        self._placing[address] = asyncio.create_task(self._place(address))
+    def _note_changes(self, changes: socket.socket) -> None:
+        """Take in that links or routes have changed; which ones, is looked up."""
+        with suppress(OSError):
+            while changes.recv(_PIECE):
+                pass
+        self._changed.set()
+
+    async def _keep_placed(self) -> None:
+        """Have every client served on the interface that leads to it now.
+
+        That of a qube that starts comes a moment after dom0 has told of the qube, and
+        is another one when the qube's netvm was changed and changed back.
+        """
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(_TOGETHER)
+            self._changed.clear()
+            for address in list(self._served):
+                try:
+                    await self._place(address)
+                except OSError as error:
+                    _log.warning("%s: %s", address, error)
+            self._edge.look()
 
     async def _place(self, address: Address) -> None:
-        while (name := find_device(address) or find_uplink(address)) is None:
-            await asyncio.sleep(_FIND_AGAIN)
-        device = self._device(name)
-        self._device_of[address] = device
-        await device.add(self._served[address])
-        _log.info("%s is served on %s", address, name)
-        del self._placing[address]
+        client, served = self._clients.get(address), self._served.get(address)
+        if client is None or served is None:
+            return
+        name = find_uplink(address) if client.beside else find_device(address)
+        device = self._device_of.get(address)
+        if device is not None and device.name == name and device.is_as_it_was:
+            return
+        self._unplace(address, served)
+        if name is not None:
+            self._device_of[address] = device = self._device(name)
+            await device.add(served)
+            _log.info("%s is served on %s", address, name)
 
     def _device(self, name: str) -> Device:
-        if name not in self._devices:
-            self._devices[name] = Device(name)
-        return self._devices[name]
+        device = self._devices.get(name)
+        if device is None or not device.is_as_it_was:
+            self._devices[name] = device = Device(name)
+        return device
+
+    def _unplace(self, address: Address, served: Served) -> None:
+        device = self._device_of.pop(address, None)
+        if device is not None:
+            device.remove(served)
+            if not device.served and self._devices.get(device.name) is device:
+                del self._devices[device.name]
 
     def _drop(self, address: Address) -> None:
         self._clients.pop(address, None)
-        placing = self._placing.pop(address, None)
-        if placing is not None:
-            placing.cancel()
         served = self._served.pop(address, None)
-        device = self._device_of.pop(address, None)
-        if served is not None and device is not None:
-            device.remove(served)
-            if not device.served:
-                self._devices.pop(device.name, None)
+        if served is not None:
+            self._unplace(address, served)
             _log.info("%s is served no more", address)
 
     def _tick_soon(self) -> None:

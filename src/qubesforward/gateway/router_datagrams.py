@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, ip_address
 from qubesforward.gateway.links import Router
 from qubesforward.portmap.client_events import ClientEvent, NoAnswer
 from qubesforward.portmap.datagram_client import SERVER_PORT, DatagramClient
+from qubesforward.portmap.edge_watch import EdgeWatch
 from qubesforward.portmap.mapping import Key
 
 _LARGEST = 1101
@@ -29,6 +30,7 @@ class RouterDatagrams:
         self._take = take
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._watch: EdgeWatch | None = None
         self._nonces: dict[Key, bytes] = {}
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
@@ -48,6 +50,11 @@ class RouterDatagrams:
         """Have the router lead its port of this number, or another, to ours."""
         nonce = self._nonces.setdefault(key, secrets.token_bytes(12))
         self._client.start(key, key.inner, lifetime, nonce, self._loop.time())
+        self._turn()
+
+    def watch(self, wanted: bool) -> None:
+        """Ask for the router's address on its other side, whatever is open."""
+        self._watch = EdgeWatch(self._loop.time()) if wanted else None
         self._turn()
 
     def close(self, key: Key) -> None:
@@ -75,6 +82,8 @@ class RouterDatagrams:
                 self._take(NoAnswer())
                 break
             self._client.receive_datagram(data, self._router, SERVER_PORT, now)
+            if self._watch is not None:
+                self._watch.receive_datagram(data, now)
         self._turn()
 
     def _turn(self) -> None:
@@ -85,14 +94,22 @@ class RouterDatagrams:
         at = self._client.get_timer()
         if at is not None and at <= now:
             self._client.handle_timer(now)
-        for data in self._client.datagrams_to_send():
+        watch = self._watch
+        asked = [] if watch is None else watch.handle_timer(now)
+        for data in [*self._client.datagrams_to_send(), *asked]:
             try:
                 self._socket.send(data)
             except OSError:
                 continue
         while (event := self._client.next_event()) is not None:
             self._take(event)
+        for changed in [] if watch is None else watch.take_events():
+            self._take(changed)
+        if self._socket.fileno() < 0:
+            # Who was told has ended this.
+            return
         if self._timer is not None:
             self._timer.cancel()
-        at = self._client.get_timer()
+        timers = [self._client.get_timer(), watch.get_timer() if watch else None]
+        at = min((one for one in timers if one is not None), default=None)
         self._timer = None if at is None else self._loop.call_at(at, self._turn)

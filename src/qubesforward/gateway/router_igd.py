@@ -46,6 +46,11 @@ class RouterIgd:
         self._client.open(key, key.inner, lifetime, self._loop.time())
         self._turn()
 
+    def watch(self, wanted: bool) -> None:
+        """Ask for the router's address on its other side, whatever is open."""
+        self._client.watch(wanted, self._loop.time())
+        self._turn()
+
     def close(self, key: Key) -> None:
         """Let it lead nothing there any more."""
         self._client.close(key, self._loop.time())
@@ -88,6 +93,9 @@ class RouterIgd:
             self._exchange = asyncio.create_task(self._perform(exchange))
         for event in self._client.take_events():
             self._take(event)
+        if self._socket.fileno() < 0:
+            # Who was told has ended this.
+            return
         if self._timer is not None:
             self._timer.cancel()
         at = self._client.get_timer()

@@ -7,13 +7,16 @@ Knows no sockets. What dom0 says goes in by `take`; what dom0 is to be asked goe
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv4Address
+from typing import Protocol
 
 from qubesforward.model.hosts import Address
 from qubesforward.model.rule import Proto
 from qubesforward.portmap.datagram_server import Announcement, DatagramServer
-from qubesforward.portmap.igd import IgdConnection, IgdServer
+from qubesforward.portmap.igd import Allowance, IgdConnection, IgdServer
 from qubesforward.portmap.mapping import Holder, Key, Reason, Transport, Via
 from qubesforward.portmap.table import (
     Asked,
@@ -42,6 +45,20 @@ NETWORK_RETRY = 30
 
 _PENDING = 64
 
+_DATAGRAMS = 5000.0
+"""Datagrams taken from one client in a second: dom0, which all share, takes 8,000 lines
+of one gateway."""
+
+
+class Mover(Protocol):
+    """What moves the bytes of a connection."""
+
+    def move(self) -> None:
+        """Send what there is to send."""
+
+    def end(self) -> None:
+        """Let go of it at once."""
+
 
 class Served:
     """One client of this gateway, which is known by its address.
@@ -56,41 +73,71 @@ class Served:
         say: Callable[[FromGateway], bool],
         send: Callable[[list[Datagram]], None],
         now: float,
-        igd: Callable[[Table], IgdServer | None],
     ) -> None:
         self.address: Address = client.address
         self.table = Table()
         self.datagrams = DatagramServer(self.table, client.address, now)
-        self.igd = igd(self.table)
-        self.movers: dict[IgdConnection, Callable[[], None]] = {}
-        """By connection, what moves its bytes."""
+        self.igd: IgdServer | None = None
+        self.movers: dict[IgdConnection, Mover] = {}
         self._say = say
         self._send = send
         self._checked: set[Key] = set()
+        self._unsaid: set[Key] = set()
+        self._allowance = Allowance(_DATAGRAMS, now)
+        self._outside: IPv4Address | None = None
         self.update(client, now)
 
     def update(self, client: Client, now: float) -> None:
         """Take in what dom0 says of the client."""
         self.table.limits = Limits(client.mappings, _PENDING)
-        self.datagrams.set_outside(client.outside, now)
+        outside = client.outside
+        is_its = outside is None or outside.version == self.address.version
+        self.datagrams.set_outside(outside if is_its else None, now)
+        self._outside = outside if isinstance(outside, IPv4Address) else None
         if self.igd is not None:
-            outside = client.outside
-            is_its = outside is None or isinstance(outside, IPv4Address)
-            self.igd.set_outside(outside if is_its else None, now)  # type: ignore[arg-type]
+            self.igd.set_outside(self._outside, now)
 
-    def check_all(self) -> None:
+    def enter(self, own: IPv4Address | None, http_port: int, now: float) -> None:
+        """Take in by which address of ours it is served; None: not by UPnP."""
+        self.igd = None
+        if own is not None and isinstance(self.address, IPv4Address):
+            name = str(uuid.uuid4())
+            self.igd = IgdServer(self.table, self.address, own, http_port, name, now)
+            self.igd.set_outside(self._outside, now)
+
+    def leave(self) -> None:
+        """End all connections: it is served no more where they came from."""
+        for mover in list(self.movers.values()):
+            mover.end()
+        self.movers.clear()
+
+    def check_all(self, now: float) -> None:
         """Ask dom0, which may have forgotten or closed it, for all that is held."""
+        for key in self._unsaid:
+            self._release(key)
         for key, record in self.table.list_open():
-            lease = next(iter(record.leases.values()), None)
+            lease = max(record.leases.values(), key=lambda one: one.end, default=None)
             if lease is not None:
                 self._checked.add(key)
-                self._ask(Asked(lease.wish, record.sources, renews=True))
+                # No longer than it is held anyway: whoever wants more asks for more.
+                wish = replace(lease.wish, lifetime=max(1, int(lease.end - now)))
+                self._ask(Asked(wish, record.sources, renews=True))
         self.table.ask_again()
+
+    def is_told(self) -> None:
+        """Take in that dom0 has told all that it knew when the connection was made."""
+        self._unsaid.clear()
+
+    def _release(self, key: Key) -> bool:
+        proto = Proto(str(key.transport))
+        return self._say(Unmap(self.address, proto, key.inner))
 
     def receive_datagram(
         self, untrusted_data: bytes, port: int, now: float
     ) -> list[Datagram]:
-        """Return what is to be answered at once."""
+        """Return what is to be answered at once; what is too much is lost."""
+        if not self._allowance.take(1, now):
+            return []
         answers = self.datagrams.receive_datagram(untrusted_data, port, now)
         self.pump(now)
         return answers
@@ -102,6 +149,9 @@ class Served:
         self._checked.discard(key)
         if isinstance(message, GrantedMap):
             self.table.grant(key, message.outer, message.lifetime, now)
+        elif isinstance(message, Held) and key in self._unsaid:
+            # The client was told that it is gone, when dom0 could not be.
+            self._release(key)
         elif isinstance(message, Held):
             holders = [_parse_holder(text) for text in message.holder]
             self.table.restore(
@@ -136,8 +186,8 @@ class Served:
             for event in events:
                 self._handle(event, now)
         for connection in () if self.igd is None else self.igd.take_ready():
-            if (move := self.movers.get(connection)) is not None:
-                move()
+            if (mover := self.movers.get(connection)) is not None:
+                mover.move()
 
     def _handle(self, event: Event, now: float) -> None:
         if isinstance(event, Asked):
@@ -146,8 +196,8 @@ class Served:
                 self.table.deny(key, Reason.NETWORK, NETWORK_RETRY, now)
         elif isinstance(event, Released):
             self._checked.discard(event.key)
-            key = event.key
-            self._say(Unmap(self.address, Proto(str(key.transport)), key.inner))
+            if not self._release(event.key):
+                self._unsaid.add(event.key)
         elif isinstance(event, Settled):
             self._send(self.datagrams.settle(event.key, now))
             if self.igd is not None:
@@ -157,6 +207,7 @@ class Served:
 
     def _ask(self, asked: Asked) -> bool:
         wish = asked.wish
+        self._unsaid.discard(wish.key)
         return self._say(
             Map(
                 client=self.address,

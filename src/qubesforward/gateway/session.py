@@ -23,8 +23,16 @@ _log = logging.getLogger(__name__)
 COMMAND = ("qrexec-client-vm", "@adminvm", "qubes.PortMapping")
 
 _FIRST_PAUSE = 0.2
-_LONGEST_PAUSE = 30.0
-"""Seconds between tries: policy may say no, and dom0's daemon be restarted."""
+_LONGEST_PAUSE = 2.0
+"""Seconds between tries: dom0's daemon may be restarted."""
+
+_REFUSED = 126
+_REFUSED_PAUSE = 60.0
+"""What qrexec-client-vm ends with where policy says no, and the seconds until it is
+tried again: each time, the user is told."""
+
+_LAST_WORDS = 0.2
+"""Seconds in which it ends by itself when its output has ended."""
 
 _MOST_UNREAD = 1024 * 1024
 
@@ -66,19 +74,24 @@ class Session:
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
+            status = None
             try:
-                await self._connect()
+                status = await self._connect()
             except OSError as error:
                 _log.warning("%s: %s", self._command[0], error)
             except MalformedMessage as error:
                 _log.error("dom0: %s", error)
             if loop.time() - began > _LONGEST_PAUSE:
                 pause = _FIRST_PAUSE
+            if status == _REFUSED:
+                _log.warning("dom0's policy lets this qube ask for no ports")
+                await asyncio.sleep(_REFUSED_PAUSE)
+                continue
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _connect(self) -> None:
-        """Make one call, and take in what dom0 says until it ends."""
+    async def _connect(self) -> int:
+        """Make one call, take in what dom0 says until it ends; return its status."""
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
@@ -94,9 +107,8 @@ class Session:
             if writer is not None:
                 writer.transport.abort()
                 self._went()
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            status = await _end(process)
+        return status
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         is_first = True
@@ -106,6 +118,20 @@ class Session:
                 self._came()
                 is_first = False
             self._receive(parse_from_dom0(untrusted_line.rstrip(b"\n")))
+
+
+async def _end(process: asyncio.subprocess.Process) -> int:
+    """Return what a process ends with, which it is made to do after a moment."""
+    try:
+        async with asyncio.timeout(_LAST_WORDS):
+            return await process.wait()
+    except TimeoutError:
+        pass
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+    return await process.wait()
 
 
 async def _read_line(reader: asyncio.StreamReader) -> bytes:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from qubesforward.gateway.served import Served
+from qubesforward.gateway.served import Mover, Served
 from qubesforward.portmap.igd import IgdConnection
 
 
@@ -32,11 +32,11 @@ class Web(asyncio.Protocol):
         if self._connection is None:
             self._transport.abort()
         else:
-            self._movers[self._connection] = self.move
+            self._movers[self._connection] = self
             self._turn()
 
     @property
-    def _movers(self) -> dict[IgdConnection, Callable[[], None]]:
+    def _movers(self) -> dict[IgdConnection, Mover]:
         return {} if self._served is None else self._served.movers
 
     def data_received(self, data: bytes) -> None:
@@ -71,6 +71,10 @@ class Web(asyncio.Protocol):
     def _turn(self) -> None:
         if self._served is not None:
             self._served.pump(self._loop.time())
+
+    def end(self) -> None:
+        """Let go of the connection at once."""
+        self._transport.abort()
 
     def move(self) -> None:
         """Send what there is to send, and arrange for what comes later."""

@@ -85,20 +85,20 @@ class Plan:
     """The outcome of every forward, and for every hop the entries it must have.
 
     `clients`: by gateway, the qubes that it serves. `edges`: by outermost hop, the
-    forwards for which its LAN's router is to be asked too; none yet where programs
-    may ask for such. That hop's gateway must be there when the first one does: what it
-    is answered has the router's address and port.
+    forwards for which its LAN's router is to be asked too. `watched`: the hops whose
+    router's address on its other side programs are told.
     """
 
     outcomes: tuple[Outcome, ...] = ()
     entries: Mapping[str, frozenset[Entry]] = field(default_factory=dict)
     clients: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     edges: Mapping[str, tuple[ForwardRule, ...]] = field(default_factory=dict)
+    watched: frozenset[str] = frozenset()
 
     @property
     def gateways(self) -> frozenset[str]:
         """The qubes whose gateway has something to do."""
-        return frozenset((*self.clients, *self.edges))
+        return frozenset((*self.clients, *self.edges, *self.watched))
 
 
 def plan_forwards(
@@ -140,18 +140,14 @@ def plan_forwards(
         tuple(outcomes),
         _collect_entries(steps),
         serving.clients,
-        find_edges(outcomes, serving.edges),
+        find_edges(outcomes),
+        serving.watched,
     )
 
 
-def find_edges(
-    outcomes: Iterable[Outcome], hops: Iterable[str]
-) -> dict[str, tuple[ForwardRule, ...]]:
-    """Return what LANs' routers are to be asked for, by outermost hop.
-
-    `hops` are there also if theirs is to be asked for nothing yet.
-    """
-    edges: dict[str, list[ForwardRule]] = {hop: [] for hop in hops}
+def find_edges(outcomes: Iterable[Outcome]) -> dict[str, tuple[ForwardRule, ...]]:
+    """Return what LANs' routers are to be asked for, by outermost hop."""
+    edges: dict[str, list[ForwardRule]] = {}
     for outcome in outcomes:
         rule = outcome.asked.rule
         if outcome.verdict is Verdict.READY and rule.reach is Reach.INTERNET:

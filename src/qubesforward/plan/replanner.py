@@ -141,7 +141,8 @@ class Replanner:
             outcomes,
             entries,
             self._serving.clients,
-            find_edges(wide, self._serving.edges),
+            find_edges(wide),
+            self._serving.watched,
         )
 
     def _serve(self) -> None:

@@ -7,8 +7,7 @@ netvm names: one behind it, to which the netvm then leads what is asked of itsel
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
@@ -41,40 +40,44 @@ _REDIRECTED = ((Proto.UDP, PORTMAP_PORT), (Proto.TCP, IGD_PORT))
 class Serving:
     """`clients`: by gateway, the names of the qubes that it serves.
 
-    `steps` are pairs of a qube's name and an entry that it must have for that. `edges`
-    are the hops whose LANs' routers these qubes' programs may come to need.
+    `steps` are pairs of a qube's name and an entry that it must have for that.
+    `watched` are the outermost hops of qubes whose programs reach the internet.
     """
 
     clients: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     steps: tuple[tuple[str, Entry], ...] = ()
-    edges: frozenset[str] = frozenset()
+    watched: frozenset[str] = frozenset()
 
 
 def plan_serving(snapshot: Snapshot) -> Serving:
     """Plan what programs that ask for ports need to be heard."""
     clients: dict[str, list[str]] = {}
     steps: list[tuple[str, Entry]] = []
+    watched: set[str] = set()
     for qube in snapshot.values():
         gateway = find_gateway(qube, snapshot)
         if gateway is not None:
             clients.setdefault(gateway.name, []).append(qube.name)
             steps += _plan_client(qube, gateway)
+            watched |= _find_outermost(qube, snapshot)
     return Serving(
         {name: tuple(found) for name, found in clients.items()},
         tuple(steps),
-        frozenset(_find_edges(clients, snapshot)),
+        frozenset(watched),
     )
 
 
-def _find_edges(
-    clients: Mapping[str, Iterable[str]], snapshot: Snapshot
-) -> Iterator[str]:
-    for name in {name for names in clients.values() for name in names}:
-        policy = snapshot[name].portmap
-        if policy is not None and policy.reach is Reach.INTERNET:
-            # Where there is no way out, programs get nothing.
-            with suppress(Unreachable):
-                yield plan_chain(name, ForwardType.EXTERNAL, snapshot)[-1].name
+def _find_outermost(qube: Qube, snapshot: Snapshot) -> set[str]:
+    """Return the hop whose router a qube's mappings are to be opened at, if one is."""
+    if qube.portmap is None or qube.portmap.reach is not Reach.INTERNET:
+        return set()
+    try:
+        _target, *hops = plan_chain(qube.name, ForwardType.EXTERNAL, snapshot)
+    except Unreachable:
+        return set()
+    # Past a tunnel no mapping leads, so that router is nothing to this qube.
+    is_whole = all(hop.running and not hop.tunnel for hop in hops)
+    return {hops[-1].name} if is_whole else set()
 
 
 def find_gateway(qube: Qube, snapshot: Snapshot) -> Qube | None:

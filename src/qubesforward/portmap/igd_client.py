@@ -76,7 +76,8 @@ class _Call:
 class IgdClient:
     """`own`: the address at which the router reaches us; `router`: its own, on the LAN.
 
-    Nothing is sent before something is to be opened.
+    Nothing is sent before something is to be opened, or `watch` says that the router's
+    outside address is wanted.
     """
 
     def __init__(self, own: IPv4Address, router: IPv4Address) -> None:
@@ -87,6 +88,7 @@ class IgdClient:
         self._edge_due = 0.0
         self._failures = 0
         self._openings: dict[Key, Opening] = {}
+        self._watches = False
         self._exchange: Exchange | None = None
         self._call = _Call()
         self._events: list[ClientEvent] = []
@@ -96,6 +98,10 @@ class IgdClient:
         """Whether there is nothing open, wanted or being withdrawn."""
         return not self._openings
 
+    @property
+    def _is_needed(self) -> bool:
+        return bool(self._openings) or self._watches
+
     def open(self, key: Key, outer: int, lifetime: int, now: float) -> None:
         """Have the router lead `outer`, or another port, to ours; and renew that."""
         opening = self._openings.get(key)
@@ -104,6 +110,12 @@ class IgdClient:
         else:
             opening.want(outer, lifetime, now)
         if self._finder.stage is Stage.IDLE:
+            self._finder.begin(now)
+
+    def watch(self, wanted: bool, now: float) -> None:
+        """Ask for the router's outside address even while nothing is open."""
+        self._watches = wanted
+        if wanted and self._finder.stage is Stage.IDLE:
             self._finder.begin(now)
 
     def close(self, key: Key, now: float) -> None:
@@ -151,14 +163,14 @@ class IgdClient:
         question = self._finder.find_question()
         if question is not None:
             return _Call(), question
-        if self._finder.stage is not Stage.READY or not self._openings:
+        if self._finder.stage is not Stage.READY or not self._is_needed:
             return None
         connection = self._finder.connection
         if now >= self._edge_due:
             action = "GetExternalIPAddress"
             return _Call(action), ask(connection, action, ())
-        opening = min(self._openings.values(), key=lambda one: one.due)
-        if now < opening.due:
+        opening = min(self._openings.values(), key=lambda one: one.due, default=None)
+        if opening is None or now < opening.due:
             return None
         action = opening.action(self._quirks)
         arguments = opening.arguments(self._own, self._quirks)
@@ -303,16 +315,16 @@ class IgdClient:
         timers += [one.end for one in self._openings.values() if one.is_open]
         if self._exchange is not None:
             timers.append(self._exchange.until)
-        elif self._finder.stage is Stage.READY and self._openings:
+        elif self._finder.stage is Stage.READY and self._is_needed:
             timers.append(self._edge_due)
-            timers.append(min(opening.due for opening in self._openings.values()))
+            timers += [opening.due for opening in self._openings.values()]
         return min((one for one in timers if one is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
         """Take in that it is later."""
         if self._exchange is not None and now >= self._exchange.until:
             self.fail(self._exchange, now)
-        if not self._openings:
+        if not self._is_needed:
             self._finder.stop()
         elif self._finder.handle_timer(now):
             self._note_absence()

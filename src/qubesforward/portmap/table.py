@@ -190,7 +190,8 @@ class Table:
         if record is None or record.state is State.DENIED:
             self._events.append(Released(key))
             return
-        if record.state is not State.HELD:
+        was_asked = record.state is not State.HELD
+        if was_asked:
             record.sources = record.asked
         self._settle(key, record, now)
         self._forget_outer(key, record)
@@ -198,8 +199,10 @@ class Table:
         record.barred = float("-inf")
         self._outers[key.transport, outer] = key
         for lease in record.leases.values():
+            # Said unasked, it makes nobody's lease longer: he may be gone.
+            end = now + lease.wish.lifetime if was_asked else lease.end
             lease.granted = lease.wish
-            lease.end = min(now + lease.wish.lifetime, record.end)
+            lease.end = min(end, record.end)
 
     def deny(self, key: Key, reason: Reason, retry: int, now: float) -> None:
         """Take in that there will be no mapping, or no other one than there is."""

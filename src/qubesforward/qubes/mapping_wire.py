@@ -13,7 +13,7 @@ for what it is and then ``name=value`` words:
                                                   reason=denied retry=600
     unmap client=… proto=… inner=5000         gone client=… proto=… inner=5000
                                               client address=10.137.0.20 outside=…
-                                                  mappings=128
+                                                  mappings=128 beside=yes
                                               noclient address=10.137.0.20
                                               held client=… proto=… inner=… outer=…
                                                   lifetime=… holder=natpmp,igd src=…
@@ -22,6 +22,8 @@ for what it is and then ``name=value`` words:
     opened proto=udp port=5000 outer=5000
         lifetime=3600 address=198.51.100.1
     failed proto=udp port=5000 reason=refused
+                                              watch wanted=yes
+    outside address=198.51.100.1
 
 `client` is a qube by its address on its link to the netvm. Both ends are hostile to
 one another until proven otherwise; a line that is none ends the connection.
@@ -116,12 +118,23 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Outside:
+    """The address that the router outside has on its other side; None: not known."""
+
+    address: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Client:
-    """A qube that is to be served; `outside` is where the outside dials it."""
+    """A qube that is to be served; `outside` is where the outside dials it.
+
+    `beside`: it is not below this qube; the netvm of both leads it here.
+    """
 
     address: Address
     mappings: int
     outside: Address | None = None
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,14 +205,22 @@ class Close:
     port: int
 
 
-FromGateway = Map | Unmap | Opened | Failed
-FromDom0 = Client | NoClient | GrantedMap | Held | Denied | Gone | Open | Close
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Whether to tell the address that the router outside has on its other side."""
+
+    wanted: bool = False
+
+
+FromGateway = Map | Unmap | Opened | Failed | Outside
+FromDom0 = Client | NoClient | GrantedMap | Held | Denied | Gone | Open | Close | Watch
 
 _FROM_GATEWAY: dict[str, type[Any]] = {
     "map": Map,
     "unmap": Unmap,
     "opened": Opened,
     "failed": Failed,
+    "outside": Outside,
 }
 _FROM_DOM0: dict[str, type[Any]] = {
     "client": Client,
@@ -210,6 +231,7 @@ _FROM_DOM0: dict[str, type[Any]] = {
     "gone": Gone,
     "open": Open,
     "close": Close,
+    "watch": Watch,
 }
 _WORDS = {kind: word for word, kind in (_FROM_GATEWAY | _FROM_DOM0).items()}
 
@@ -276,11 +298,14 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "mappings": _number(LAST_PORT),
     "holder": _parse_holder,
     "exact": _parse_yes,
+    "beside": _parse_yes,
+    "wanted": _parse_yes,
     "src": _parse_sources,
     "name": _parse_name,
 }
 _OWN_PARSERS: Mapping[tuple[type, str], Callable[[str, str], Any]] = {
     (Held, "holder"): _parse_holders,
+    (Opened, "outer"): _PORT,
     (Denied, "reason"): lambda value, name: parse_choice(Denial, value, name),
     (Failed, "reason"): lambda value, name: parse_choice(Failure, value, name),
 }
