@@ -106,7 +106,7 @@ class TestAnsweringAtATerminal:
             assert reach(asking) is None
             assert forwards_of(asking, "work") == []
 
-        told = ["requested", "granted", "granted", "opened", "closed"]
+        told = ["requested", "granted", "granted", "opened", "removed", "closed"]
         eventually(lambda: logged(asking, "work"), told)
 
     def test_no_for_good_ends_all_questions(self, asking: RunningLab) -> None:
