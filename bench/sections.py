@@ -74,7 +74,8 @@ SECTIONS = (
         "Throughput",
         "iperf3 from the LAN through two network qubes into the target, a second a"
         " run. Plain routing is another lab without our tables and agents: base rules"
-        " with an accepting rule, and routes in place of translation. Relays run in"
+        " with an accepting rule, and routes in place of translation. *Documented"
+        " commands* is the translation alone, in that other lab. Relays run in"
         " both hops. For UDP it is what arrived; the relays are left out there.",
         base="plain routing",
         drawings=(Drawing("throughput", "Throughput through two network qubes"),),

@@ -11,16 +11,18 @@ from contextlib import ExitStack
 from bench.figures import Sheet
 from bench.labs import CARD, CHAINS, addresses_of, bench_lab
 from bench.scale import Scale
+from bench.scripted import opening_commands
 from tests.lab.forwards import forwarded
 from tests.lab.running_lab import RunningLab
 
 OURS = "qubes-forward"
 PLAIN = "plain routing"
+TYPED = "documented commands"
 SOCAT = "socat in each hop"
 PROXYD = "systemd-socket-proxyd in each hop"
 
 _PORT, _SOCAT_PORT, _PROXYD_PORT = 5201, 5202, 5203
-_SERVERS = {OURS: 5201, PLAIN: 5211, SOCAT: 5212, PROXYD: 5213}
+_SERVERS = {OURS: 5201, PLAIN: 5211, SOCAT: 5212, PROXYD: 5213, TYPED: 5214}
 """A server of its own for each, for one serves one client at a time."""
 
 _TARGET, _MIDDLE, _EDGE = CHAINS[2]
@@ -74,7 +76,8 @@ def _send(paths: list[_Path], proto: str, streams: int, sheet: Sheet) -> None:
     for path in paths:
         # Neither relays datagrams of one client to and fro without loss of which
         # is which when several streams share it; socat takes one stream.
-        if proto == "UDP" and path.name in (SOCAT, PROXYD):
+        # The documented commands are those of a TCP port.
+        if proto == "UDP" and path.name in (TYPED, SOCAT, PROXYD):
             continue
         sheet.note(what, path.name, path.run(proto, streams), "Gbit/s")
 
@@ -101,7 +104,7 @@ def _open_ours(stack: ExitStack, lab: RunningLab) -> list[_Path]:
 
 def _open_plain(stack: ExitStack, lab: RunningLab) -> list[_Path]:
     """Take our parts out of a lab, and let it route and relay."""
-    for name in (PLAIN, SOCAT, PROXYD):
+    for name in (PLAIN, TYPED, SOCAT, PROXYD):
         _serve_iperf(stack, lab, name)
     addresses = addresses_of(lab)
     target, middle = addresses[_TARGET], addresses[_MIDDLE]
@@ -114,12 +117,17 @@ def _open_plain(stack: ExitStack, lab: RunningLab) -> list[_Path]:
     lab.check(_EDGE, "nft", f"add element ip qubes vif_sources {{ {vif} . {target} }}")
     lab.check(_EDGE, "ip", "route", "add", target, "via", middle, "dev", vif, "onlink")
     lab.check("lan", "ip", "route", "add", target, "via", CARD)
-    # Its answers are routed back as they came; nothing is translated on this way.
+    # Its answers are routed back as they came; nothing is translated on this way. On
+    # another port the same hops translate, with the least rules that do.
+    for name, commands in opening_commands(CHAINS[2], addresses, _SERVERS[TYPED]):
+        for command in commands:
+            lab.check(name, "nft", command)
     for hop, to in ((_EDGE, middle), (_MIDDLE, target)):
         _relay(stack, lab, hop, to, last=hop == _MIDDLE)
     time.sleep(0.5)
     return [
         _Path(PLAIN, lab, target, _SERVERS[PLAIN]),
+        _Path(TYPED, lab, CARD, _SERVERS[TYPED]),
         _Path(SOCAT, lab, CARD, _SOCAT_PORT),
         _Path(PROXYD, lab, CARD, _PROXYD_PORT),
     ]
