@@ -22,6 +22,17 @@ FINDINGS = """## What was mended for it, and what the limits are
 - **Cold load** of ten thousand: two thirds are the agent's reading of entries and its
   encoding of elements, in many small parts, and the kernel's taking them in, which is
   half of that; a third is QubesDB, which in the lab is in Python.
+- **Throughput.** Translating alone, with the least rules that do it (*documented
+  commands*), costs some hundredths of what plain routing carries; our table costs as
+  much again. No part of it stands out: with the same forward, leaving out the look-up
+  of the mark, its counters, the chains for tunnels, the chain for mappings or that for
+  a target's answers, one at a time, in 22 rounds each, changed what passed by 0.99 to
+  1.01 times. It is the sum of five hooks in each of three qubes, for each of which
+  there is a promise that it keeps: that what is closed is cut in mid-transfer.
+- **Mappings a second.** A program's first thousand come while dom0 plans them again
+  and again, ever more of them; it therefore plans at most a tenth of the time, and
+  grants what was not planned yet from what is free. What takes longest is a request
+  that comes during such a pass.
 - **Outbound rules** are one chain for each qube, which is written anew when one rule
   changes; so one change costs as much as all.
 - **Status** of ten thousand forwards is megabytes of JSON, because it tells every step
