@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qubesforward.model.rule import Proto
-from qubesforward.qubes.mapping_wire import GrantedMap
+from qubesforward.qubes.mapping_wire import GrantedMap, Open
 from tests.daemon.gateway_end import GatewayEnd, unmap, wish, with_policy
 from tests.daemon.world import World, until
 
@@ -49,6 +49,18 @@ class TestCones:
             del world.features["work"]["portmap-cone"]
             world.tell("work", "domain-feature-delete:portmap-cone")
             await until(lambda: opened(world) == [])
+
+        with_policy(tmp_path, test, **CONE)
+
+    def test_reach_as_far_as_the_policy_says(self, tmp_path: Path) -> None:
+        async def test(world: World, gateway: GatewayEnd) -> None:
+            await until(lambda: opened(world) == PORTS)
+            async with GatewayEnd(world, "sys-net") as outer:
+                world.features["work"]["portmap-reach"] = "internet"
+                world.tell("work", "domain-feature-set:portmap-reach")
+                for port in (40000, 40001):
+                    await outer.wait(Open(Proto.UDP, port, 7200))
+                await until(lambda: opened(world) == PORTS)
 
         with_policy(tmp_path, test, **CONE)
 

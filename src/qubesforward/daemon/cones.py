@@ -41,7 +41,10 @@ class Cones:
             for each in _list_mappings(qube)
         }
         for held in list(self._mappings):
-            if held.is_cone and held.place not in wanted:
+            if not held.is_cone:
+                continue
+            as_wanted = wanted.get(held.place)
+            if as_wanted is None or as_wanted.reach is not held.reach:
                 self._mappings.remove(held.place)
         for place, each in wanted.items():
             # What a program has been granted there stays until it lets it go.

@@ -224,7 +224,9 @@ class Mappings:
         for name in list(self._by_qube):
             qube = snapshot.get(name)
             if qube is not None and qube.portmap is not None:
-                stale += self._fit(list(self._by_qube[name].values()), qube.portmap)
+                of_qube = self._by_qube[name].values()
+                asked_for = [each for each in of_qube if not each.is_cone]
+                stale += self._fit(asked_for, qube.portmap)
         return stale
 
     def _fit(self, of_qube: list[Mapping], policy: PortmapPolicy) -> list[Mapping]:
