@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from qubesforward.model.rule import Proto
 from qubesforward.qubes.mapping_wire import (
+    Client,
     FromDom0,
     FromGateway,
     Map,
@@ -17,8 +20,9 @@ from qubesforward.qubes.mapping_wire import (
     format_message,
     parse_from_dom0,
 )
-from tests.daemon.world import World
+from tests.daemon.world import World, in_world
 
+Test = Callable[[World, "GatewayEnd"], Awaitable[None]]
 WORK = ip_address("10.137.0.20")
 
 
@@ -90,3 +94,19 @@ class GatewayEnd:
         self.heard.clear()
         await asyncio.sleep(seconds)
         return not self.heard
+
+
+def with_policy(root: Path, test: Test, **features: str) -> None:
+    """Run a test with a gateway, and a policy for `work` that reaches the LAN only."""
+    policy = {"portmap": "allow", "portmap-reach": "lan"}
+    policy |= {name.replace("_", "-"): value for name, value in features.items()}
+
+    async def run(world: World) -> None:
+        await world.stop_daemon()
+        world.features["work"] = policy
+        await world.start_daemon()
+        async with GatewayEnd(world) as gateway:
+            await gateway.wait_for(lambda each: isinstance(each, Client))
+            await test(world, gateway)
+
+    in_world(root, run)

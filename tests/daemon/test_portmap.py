@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -28,27 +27,10 @@ from qubesforward.qubes.mapping_wire import (
     Open,
     Opened,
 )
-from tests.daemon.gateway_end import WORK, GatewayEnd, unmap, wish
-from tests.daemon.world import World, in_world, until
+from tests.daemon.gateway_end import WORK, GatewayEnd, unmap, wish, with_policy
+from tests.daemon.world import World, until
 
-Test = Callable[[World, GatewayEnd], Awaitable[None]]
 USER = "forwardtype=external"
-
-
-def with_policy(root: Path, test: Test, **features: str) -> None:
-    """Run a test with a gateway, and a policy for `work` that reaches the LAN only."""
-    policy = {"portmap": "allow", "portmap-reach": "lan"}
-    policy |= {name.replace("_", "-"): value for name, value in features.items()}
-
-    async def run(world: World) -> None:
-        await world.stop_daemon()
-        world.features["work"] = policy
-        await world.start_daemon()
-        async with GatewayEnd(world) as gateway:
-            await gateway.wait_for(lambda each: isinstance(each, Client))
-            await test(world, gateway)
-
-    in_world(root, run)
 
 
 def granted(

@@ -21,8 +21,8 @@ from qubesforward.qubes.mapping_wire import (
     Outside,
     Watch,
 )
-from tests.daemon.gateway_end import WORK, GatewayEnd, unmap, wish
-from tests.daemon.test_portmap import _count, granted, requests, with_policy
+from tests.daemon.gateway_end import WORK, GatewayEnd, unmap, wish, with_policy
+from tests.daemon.test_portmap import _count, granted, requests
 from tests.daemon.world import World, until
 
 EDGE = ip_address("203.0.113.1")
@@ -182,7 +182,8 @@ class TestRouter:
             async with GatewayEnd(world, "sys-net") as outer:
                 gateway.send(wish())
                 await outer.wait(Open(Proto.UDP, 5000, 7200))
-                await gateway.wait(granted())
+                # After a second, which is rounded either way.
+                await gateway.wait_for(lambda each: isinstance(each, GrantedMap))
                 for _ in range(2):
                     gateway.send(wish())
                     await gateway.wait(granted())

@@ -8,6 +8,7 @@
 | `portmap-lifetime` | the same | the longest time in seconds, `86400` |
 | `portmap-mappings` | the same | how many at once, `128` |
 | `portmap-reach` | the same | `lan`, or `internet`, which asks the LAN's router too |
+| `portmap-cone` | the same | UDP ports that are open while it runs, none |
 | `portmap-gateway` | a netvm | the qube that answers such programs instead of itself |
 | `qubes-forward-tunnel` | a netvm | the tunnel that it has, or had |
 """
@@ -31,15 +32,17 @@ _PORTS = "portmap-ports"
 _LIFETIME = "portmap-lifetime"
 _MAPPINGS = "portmap-mappings"
 _REACH = "portmap-reach"
+_CONE = "portmap-cone"
 _GATEWAY = "portmap-gateway"
 
 OURS = frozenset(
-    (PORTMAP, _PORTS, _LIFETIME, _MAPPINGS, _REACH, _GATEWAY, TUNNEL_FEATURE)
+    (PORTMAP, _PORTS, _LIFETIME, _MAPPINGS, _REACH, _CONE, _GATEWAY, TUNNEL_FEATURE)
 )
 
 _DEFAULT = PortmapPolicy()
 _WEEK = 7 * 86400
 _MOST_MAPPINGS = 4096
+_LARGEST_CONE = 64
 _LONGEST_NAME = 64
 
 
@@ -52,14 +55,16 @@ def read_policy(name: str, features: Mapping[str, str]) -> PortmapPolicy | None:
     if mode not in ("ask", "allow"):
         return None
     try:
+        ports = _read_ports(features.get(_PORTS))
         return PortmapPolicy(
             asks=mode == "ask",
-            ports=_read_ports(features.get(_PORTS)),
+            ports=ports,
             lifetime=_read_number(features, _LIFETIME, _DEFAULT.lifetime, _WEEK),
             mappings=_read_number(
                 features, _MAPPINGS, _DEFAULT.mappings, _MOST_MAPPINGS
             ),
             reach=parse_choice(Reach, features.get(_REACH, _DEFAULT.reach), _REACH),
+            cone=_read_cone(features.get(_CONE, ""), ports),
         )
     except InvalidRule as error:
         _log.error("%s: programs get no ports: feature %s", name, error)
@@ -68,6 +73,21 @@ def read_policy(name: str, features: Mapping[str, str]) -> PortmapPolicy | None:
 
 def _read_ports(value: str | None) -> PortRange:
     return _DEFAULT.ports if value is None else parse_ports(value, _PORTS)
+
+
+def _read_cone(value: str, allowed: PortRange) -> PortRange | None:
+    if not value:
+        return None
+    cone = parse_ports(value, _CONE)
+    if (
+        len(cone) > _LARGEST_CONE
+        or cone.first not in allowed
+        or cone.last not in allowed
+    ):
+        raise InvalidRule(
+            f"{_CONE}={value}: give at most {_LARGEST_CONE} ports within {allowed}"
+        )
+    return cone
 
 
 def _read_number(

@@ -186,7 +186,7 @@ class Gateways:
         for each in self._mappings:
             left = int(each.until - self._now())
             is_its = link.names.get(each.client) == each.qube
-            if each.client in addresses and is_its and left > 0:
+            if each.client in addresses and is_its and left > 0 and each.holders:
                 self._told[each.place] = link.source
                 outer = self._outer_of(each)
                 link.send(Held(*each.place, outer, left, each.holders, each.src))
@@ -292,7 +292,8 @@ class Gateways:
         snapshot = self._topology.snapshot
         for each in list(self._mappings) if heard else ():
             qube = snapshot.get(each.qube)
-            if qube is None or each.reach is not Reach.INTERNET:
+            # A cone's port that no program has asked for is nothing to tell of.
+            if qube is None or each.reach is not Reach.INTERNET or not each.holders:
                 continue
             if (self._find_outermost(qube), str(each.proto), each.outer) in heard:
                 self._answer_now(each)

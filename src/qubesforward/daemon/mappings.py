@@ -35,6 +35,9 @@ _log = logging.getLogger(__name__)
 _LARGEST_FILE = 16 * 1024 * 1024
 _FILE_MODE = 0o600
 
+FOREVER = 2.0**32
+"""Seconds since 1970, as the end of a mapping that ends with its qube's stop."""
+
 Place = tuple[Address, Proto, int]
 """What a qube has one mapping of: its address, protocol and inner port."""
 
@@ -46,7 +49,8 @@ class Mapping:
     `client` is the qube's address, by which its gateway knows it; `gateway` is that
     gateway, `xid` the qube's start and `netvm` its netvm at that time. `until` is in
     seconds since 1970, `created` in µs. `src` empty: anyone may connect. `holders` and
-    `name` are the gateway's words.
+    `name` are the gateway's words. `is_cone`: it is one of `cones.py`, which programs
+    may hold too.
     """
 
     qube: str
@@ -64,6 +68,7 @@ class Mapping:
     src: tuple[Network, ...] = ()
     holders: tuple[str, ...] = ()
     name: str = ""
+    is_cone: bool = False
     rules: tuple[ForwardRule, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -73,6 +78,11 @@ class Mapping:
     def place(self) -> Place:
         """What tells it from others."""
         return self.client, self.proto, self.inner
+
+    @property
+    def start(self) -> str:
+        """What tells it from those of other places and other starts of its qube."""
+        return f"{self.uuid} {self.xid} {self.client} {self.proto} {self.inner}"
 
     def renew(self, until: float, src: tuple[Network, ...]) -> None:
         """Let it last until another time, and for others."""
@@ -90,7 +100,7 @@ class Mapping:
             dstports=PortRange(self.inner, self.inner),
             proto=self.proto,
             srchost=source,
-            expire=ceil(self.until),
+            expire=ceil(self.until) if self.until < FOREVER else None,
             reach=self.reach,
             comment=self.name,
             created=self.created,
@@ -124,6 +134,8 @@ class Mappings:
         self._by_qube: dict[str, dict[Place, Mapping]] = {}
         self._outers: Counter[tuple[Proto, int]] = Counter()
         self._inners: Counter[tuple[str, int]] = Counter()
+        self._cones: Counter[str] = Counter()
+        self._closed: set[str] = set()
         self._newest = 0
         self._cut: set[Place] = set()
         self.changed = False
@@ -136,11 +148,11 @@ class Mappings:
         return self._by_place.get(place)
 
     def count(self, qube: str) -> int:
-        """Return how many a qube has."""
-        return len(self._by_qube.get(qube, ()))
+        """Return how many a qube's programs have asked for."""
+        return len(self._by_qube.get(qube, ())) - self._cones[qube]
 
     def has_inner(self, qube: str, inner: int) -> bool:
-        """Whether a qube has a mapping of this inner port, of any protocol."""
+        """Whether programs have asked for this inner port, with any protocol."""
         return self._inners[qube, inner] > 0
 
     def is_taken(self, proto: Proto, outer: int) -> bool:
@@ -157,7 +169,10 @@ class Mappings:
         self._by_place[mapping.place] = mapping
         self._by_qube.setdefault(mapping.qube, {})[mapping.place] = mapping
         self._outers[mapping.proto, mapping.outer] += 1
-        self._inners[mapping.qube, mapping.inner] += 1
+        if mapping.is_cone:
+            self._cones[mapping.qube] += 1
+        else:
+            self._inners[mapping.qube, mapping.inner] += 1
         self.changed = True
 
     def remove(self, place: Place) -> Mapping | None:
@@ -170,8 +185,30 @@ class Mappings:
         if not of_qube:
             del self._by_qube[mapping.qube]
         _count_down(self._outers, (mapping.proto, mapping.outer))
-        _count_down(self._inners, (mapping.qube, mapping.inner))
+        if mapping.is_cone:
+            _count_down(self._cones, mapping.qube)
+        else:
+            _count_down(self._inners, (mapping.qube, mapping.inner))
         self.changed = True
+        return mapping
+
+    def close(self, place: Place) -> None:
+        """Remove the one at a place for good; a cone's until its qube starts anew."""
+        mapping = self.remove(place)
+        if mapping is not None and mapping.is_cone:
+            self._closed.add(mapping.start)
+
+    def is_closed(self, mapping: Mapping) -> bool:
+        """Whether somebody has closed this one of a cone."""
+        return mapping.start in self._closed
+
+    def release(self, place: Place) -> Mapping | None:
+        """Let programs go of the one at a place, and return it; those of cones stay."""
+        mapping = self.find(place)
+        if mapping is None or not mapping.is_cone:
+            return self.remove(place)
+        mapping.holders = ()
+        mapping.renew(mapping.until, ())
         return mapping
 
     def drop_stale(self, snapshot: Snapshot) -> list[Mapping]:
@@ -187,7 +224,9 @@ class Mappings:
         for name in list(self._by_qube):
             qube = snapshot.get(name)
             if qube is not None and qube.portmap is not None:
-                stale += self._fit(list(self._by_qube[name].values()), qube.portmap)
+                of_qube = self._by_qube[name].values()
+                asked_for = [each for each in of_qube if not each.is_cone]
+                stale += self._fit(asked_for, qube.portmap)
         return stale
 
     def _fit(self, of_qube: list[Mapping], policy: PortmapPolicy) -> list[Mapping]:
@@ -248,7 +287,8 @@ class Mappings:
         content = {
             "boot": self._boot_id,
             "until_reboot": sorted(until_reboot),
-            "mappings": [_describe(each) for each in self],
+            "closed": sorted(self._closed),
+            "mappings": [_describe(each) for each in self if not each.is_cone],
         }
         temporary = self._file.with_name(f".{self._file.name}.new")
         temporary.unlink(missing_ok=True)
@@ -268,6 +308,7 @@ class Mappings:
                 return set()
             for fields in found["mappings"]:
                 self.add(_restore(fields))
+            self._closed = {str(start) for start in found["closed"]}
             self._newest = max((each.created for each in self), default=0)
             return {str(uuid) for uuid in found["until_reboot"]}
         except FileNotFoundError:

@@ -272,7 +272,7 @@ class PortmapDesk:
         for question_id, waiting in list(self._waiting.items()):
             if waiting.pop(place, None) is not None and not waiting:
                 self._end_question(question_id)
-        if self._mappings.remove(place) is not None:
+        if self._mappings.release(place) is not None:
             self._gateways.forget(place)
             self._plan_soon()
 
@@ -329,7 +329,7 @@ class PortmapDesk:
         found = self._mappings.find_by_rules(qube.name, rules)
         closed = [rule for each in found for rule in each.rules]
         for each in found:
-            self._mappings.remove(each.place)
+            self._mappings.close(each.place)
         if found:
             self.consent.note_denial(qube.uuid, self._now())
             self._save()
@@ -408,7 +408,7 @@ class PortmapDesk:
                 continue
             for each in self._mappings.find_by_rules(outcome.asked.target, [rule]):
                 # Not one that has come since, at the same port.
-                if rule in each.rules:
+                if rule in each.rules and not each.is_cone:
                     self._mappings.remove(each.place)
                     self._plan_soon()
 

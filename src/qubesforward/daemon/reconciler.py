@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator,
 from itertools import chain
 from typing import Any
 
+from qubesforward.daemon.cones import Cones
 from qubesforward.daemon.hop import Hop
 from qubesforward.daemon.hops import Hops
 from qubesforward.daemon.mappings import Mappings
@@ -63,6 +64,7 @@ class Reconciler:
         self._now = now
         self._boot_id = boot_id
         self._mappings = mappings
+        self._cones = Cones(mappings, rules)
         self._has_passed = passed
         self._wake = asyncio.Event()
         self._passed = asyncio.Condition()
@@ -143,6 +145,7 @@ class Reconciler:
         self._planned_at = self._now()
         self._rules.drop_expired(self._topology.snapshot)
         self._mappings.drop_stale(self._topology.snapshot)
+        self._cones.follow(self._topology.snapshot)
         await self._hops.follow(self._topology.snapshot)
         self.plan = plan = self.try_plan({})
         diffs = {

@@ -24,7 +24,7 @@ class PortmapPolicy:
 
     `asks`: the user is asked first. `ports` are the outer ports that they can have,
     `lifetime` the longest time in seconds, `mappings` how many at once, and `reach`
-    how far out.
+    how far out. `cone` are UDP ports that are open unasked while the qube runs.
     """
 
     asks: bool = True
@@ -32,6 +32,7 @@ class PortmapPolicy:
     lifetime: int = 86400
     mappings: int = 128
     reach: Reach = Reach.INTERNET
+    cone: PortRange | None = None
 
 
 @dataclass(frozen=True, slots=True)
