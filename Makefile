@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 # What each package is for: docs/dependencies.md
 PACKAGES := python3-venv python3-nftables python3-lxml nftables iproute2 \
 	iputils-ping util-linux dnsmasq-base curl procps netbase iperf3 socat \
-	miniupnpc miniupnpd-nftables natpmpc python3-libtorrent
+	miniupnpc miniupnpd-nftables natpmpc python3-libtorrent \
+	python3-pyqt6 python3-pyqt6.qtsvg
 INSTALLED := $(VENV)/.installed
 
 # Of `make fuzz`, for all decoders together.

@@ -32,7 +32,17 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "agent": ("errors", "model", "nft", "qubes"),
     "gateway": ("errors", "model", "portmap", "qubes"),
     "cli": ("errors", "model", "qubes.admin*"),
-    "gui": ("errors", "model", "qubes.admin*"),
+    "gui": (
+        "errors",
+        "model",
+        "qubes.admin*",
+        "qubes.paths",
+        # What answers mean, and how it is said: data and sentences, no console.
+        "cli.durations",
+        "cli.sentences",
+        "cli.spec",
+        "cli.status",
+    ),
     "lab": ("errors", "model", "qubes"),
 }
 

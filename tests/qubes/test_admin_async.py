@@ -166,7 +166,7 @@ def test_listening_can_be_ended(socket_dir: Path) -> None:
 
     async def test(client: AsyncAdminClient) -> None:
         events = client.events()
-        async with aclosing(events) as stream:  # type: ignore[type-var]
+        async with aclosing(events) as stream:
             async for event in stream:
                 if event.name == "tick":
                     break

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 
 from qubesforward.errors import MalformedMessage
@@ -52,14 +52,19 @@ class AsyncAdminClient:
         reply = await send_call(service, request, self._timeout)
         return read_reply(reply, service.name)
 
-    async def events(self, dest: str = "dom0") -> AsyncIterator[Event]:
+    async def events(
+        self, dest: str = "dom0", *, of_forwardd: bool = False
+    ) -> AsyncGenerator[Event, None]:
         """Yield events of qubesd about `dest`; dom0 stands for all qubes.
 
-        The first one is `connection-established`: what happens after it is told.
-        Ends when qubesd ends the connection; raises as `call` does.
+        Those of qubes-forwardd instead where that is said. The first one is
+        `connection-established`: what happens after it is told. Ends when the service
+        ends the connection; raises as `call` does.
         """
         request = encode_call(Call(_EVENTS, "", "dom0", dest))
         service = Service(self._qubesd, "qubesd")
+        if of_forwardd:
+            service = Service(self._forwardd, "qubes-forwardd")
         # No time limit spans a yield: it would hit whoever uses the events.
         connection, piece = await _subscribe(service, request, self._timeout)
         reader = EventReader()
