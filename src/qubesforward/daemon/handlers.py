@@ -18,6 +18,7 @@ from qubesforward.daemon.diagnose import Diagnoser, take_client
 from qubesforward.daemon.edges import Edges
 from qubesforward.daemon.hops import Hops
 from qubesforward.daemon.ledger import Ledger
+from qubesforward.daemon.payloads import parse_addition, parse_forwards, parse_payload
 from qubesforward.daemon.portmap import PortmapDesk
 from qubesforward.daemon.reconciler import Reconciler, together
 from qubesforward.daemon.requests import Requests
@@ -36,8 +37,8 @@ from qubesforward.errors import (
     Unavailable,
     UnknownQube,
 )
-from qubesforward.model.rule import ForwardRule, OutboundRule, Rule
-from qubesforward.model.text import format_rule, parse_rules
+from qubesforward.model.rule import ForwardRule, Rule
+from qubesforward.model.text import format_rule
 from qubesforward.plan.planner import Outcome, Plan, Verdict
 from qubesforward.plan.snapshot import Qube
 from qubesforward.qubes.admin_server import AdminException, Call, Refused
@@ -48,7 +49,6 @@ REPORT_PATIENCE = 0.2
 START_PATIENCE = 5.0
 """Seconds that a call waits for a daemon that is starting."""
 
-_FORCE = "force=yes"
 _NOWHERE = ("", "dom0")
 
 _Handler = Callable[[Call], Awaitable[bytes]]
@@ -141,7 +141,7 @@ class Handlers:
     async def _set(self, call: Call) -> bytes:
         qube = await self._qube(call)
         outbound = []
-        for rule in _parse_payload(call.payload):
+        for rule in parse_payload(call.payload):
             if isinstance(rule, ForwardRule):
                 raise InvalidRule(
                     "action=forward: this call sets outbound rules; forwards are set"
@@ -165,7 +165,7 @@ class Handlers:
 
     async def _set_forwards(self, call: Call) -> bytes:
         qube = await self._qube(call)
-        forwards = _parse_forwards(call.payload)
+        forwards = parse_forwards(call.payload)
         with self._changing(call, qube, forwards):
             self._rules.set_forwards(qube, forwards)
         await self._settle(qube)
@@ -173,14 +173,13 @@ class Handlers:
 
     async def _add_forwards(self, call: Call) -> bytes:
         qube = await self._qube(call)
-        lines, force = _take_force(call.payload)
-        added = _parse_forwards(lines)
-        if not added:
+        wanted = parse_addition(call.payload)
+        if not wanted.forwards:
             raise InvalidRule("no rule given; send one rule a line")
         self._require_confirmed(qube)
-        forwards = self._rules.with_added(qube, added)
-        if not force:
-            self._refuse_conflicts(qube, added, forwards)
+        forwards = self._rules.with_added(qube, wanted.forwards, wanted.instead)
+        if not wanted.force:
+            self._refuse_conflicts(qube, wanted.forwards, forwards)
         with self._changing(call, qube, forwards):
             self._rules.store_forwards(qube, forwards)
         await self._settle(qube)
@@ -208,7 +207,7 @@ class Handlers:
 
     async def _remove_forwards(self, call: Call) -> bytes:
         qube = await self._qube(call)
-        asked = _parse_forwards(call.payload)
+        asked = parse_forwards(call.payload)
         before = self._rules.load(qube).rules.forwards
         closed = self._desk.close(qube, asked, call.source)
         removed = [rule for rule in asked if rule in before or rule.place not in closed]
@@ -242,7 +241,7 @@ class Handlers:
     async def _diagnose(self, call: Call) -> bytes:
         qube = await self._qube(call)
         lines, client = take_client(call.payload)
-        told = await self._diagnoser.diagnose(qube, _parse_forwards(lines), client)
+        told = await self._diagnoser.diagnose(qube, parse_forwards(lines), client)
         described = self._describe_qube(qube.name, ())
         return _encode({**described, "forwards": told})
 
@@ -265,9 +264,10 @@ class Handlers:
 
     async def _plan(self, call: Call) -> bytes:
         qube = await self._qube(call)
-        added = _parse_forwards(_take_force(call.payload)[0])
+        wanted = parse_addition(call.payload)
+        added = wanted.forwards
         self._require_confirmed(qube)
-        forwards = self._rules.with_added(qube, added)
+        forwards = self._rules.with_added(qube, added, wanted.instead)
         plan = self._reconciler.try_plan({qube.name: forwards})
         snapshot = self._topology.snapshot
         described = []
@@ -356,32 +356,3 @@ def _encode(fields: Fields) -> bytes:
 def _refuse_payload(call: Call) -> None:
     if call.payload:
         raise Refused(f"{call.method}: takes no payload")
-
-
-def _decode(untrusted_payload: bytes) -> str:
-    try:
-        return untrusted_payload.decode("ascii")
-    except UnicodeDecodeError:
-        raise InvalidRule("rules are ASCII text") from None
-
-
-def _parse_payload(untrusted_payload: bytes) -> list[Rule]:
-    return parse_rules(_decode(untrusted_payload))
-
-
-def _parse_forwards(untrusted_payload: bytes) -> list[ForwardRule]:
-    forwards = []
-    for rule in _parse_payload(untrusted_payload):
-        if isinstance(rule, OutboundRule):
-            raise InvalidRule(
-                f"action={rule.action}: this call takes forwards only; outbound"
-                " rules are set with admin.vm.firewall.Set"
-            )
-        forwards.append(rule)
-    return forwards
-
-
-def _take_force(untrusted_payload: bytes) -> tuple[bytes, bool]:
-    first, _, rest = untrusted_payload.partition(b"\n")
-    is_forced = first == _FORCE.encode("ascii")
-    return (rest, True) if is_forced else (untrusted_payload, False)

@@ -166,16 +166,23 @@ class Rules:
         self._save(qube, replace(rules, forwards=tuple(kept), owner=qube.uuid))
 
     def with_added(
-        self, qube: Qube, added: Sequence[ForwardRule]
+        self,
+        qube: Qube,
+        added: Sequence[ForwardRule],
+        instead: Sequence[ForwardRule] = (),
     ) -> tuple[ForwardRule, ...]:
-        """Return the qube's forwards with more; nothing is stored.
+        """Return the qube's forwards with more, in place of others; nothing is stored.
 
         One that differs from a present one in its end and comment only takes that
-        one's place and age: asking again extends a forward.
+        one's place and age: asking again extends a forward. Raises `InvalidRule` if
+        one of the others is not there.
         """
-        forwards = {rule.place: rule for rule in self.load(qube).rules.forwards}
+        present = self.load(qube).rules.forwards
+        ages = {rule.place: rule for rule in present}
+        left = _without(qube, present, instead)
+        forwards = {rule.place: rule for rule in left}
         for rule in added:
-            old = forwards.get(rule.place)
+            old = ages.get(rule.place)
             new = self._adopt(rule)
             if old is not None:
                 new = replace(new, created=old.created)
@@ -185,11 +192,7 @@ class Rules:
     def remove_forwards(self, qube: Qube, removed: Sequence[ForwardRule]) -> None:
         """Remove forwards that are in the list; all of them, or none and an error."""
         rules = self.load(qube).rules
-        left = list(rules.forwards)
-        for rule in removed:
-            if rule not in left:
-                raise InvalidRule(f"{qube.name} has no such rule: {format_rule(rule)}")
-            left.remove(rule)
+        left = _without(qube, rules.forwards, removed)
         self._save(qube, replace(rules, forwards=tuple(left)))
 
     def store_forwards(self, qube: Qube, forwards: Sequence[ForwardRule]) -> None:
@@ -227,3 +230,14 @@ class Rules:
         self._newest = max(self._newest + 1, int(self._now() * 1_000_000))
         boot_id = self._boot_id if rule.expire == REBOOT else ""
         return replace(rule, created=self._newest, boot_id=boot_id)
+
+
+def _without(
+    qube: Qube, forwards: Sequence[ForwardRule], removed: Sequence[ForwardRule]
+) -> list[ForwardRule]:
+    left = list(forwards)
+    for rule in removed:
+        if rule not in left:
+            raise InvalidRule(f"{qube.name} has no such rule: {format_rule(rule)}")
+        left.remove(rule)
+    return left
