@@ -164,12 +164,22 @@ class World:
         if call.method == "admin.vm.feature.List":
             return "".join(f"{name}\n" for name in features).encode()
         if call.method == "admin.vm.feature.Get":
-            return features[call.arg].encode()
+            return self._feature(features, call.arg).encode()
+        if call.method == "admin.vm.feature.Remove":
+            self._feature(features, call.arg)
+            del features[call.arg]
+            self.tell(call.dest, f"domain-feature-delete:{call.arg}")
+            return b""
         if call.method == "admin.vm.feature.Set":
             features[call.arg] = call.payload.decode()
             self.tell(call.dest, f"domain-feature-set:{call.arg}")
             return b""
         raise Refused(call.method)
+
+    def _feature(self, features: dict[str, str], name: str) -> str:
+        if name not in features:
+            raise AdminException("QubesFeatureNotFoundError", "no feature: %s", name)
+        return features[name]
 
     def _line(self, name: str) -> str:
         if name not in self.qubes:

@@ -8,7 +8,7 @@ from functools import partial
 
 from PyQt6.QtCore import QObject, QTimer, pyqtSignal
 
-from qubesforward.cli.status import decode_plan, decode_status
+from qubesforward.cli.status import Status, decode_plan, decode_status
 from qubesforward.errors import ForwardError, InvalidRule
 from qubesforward.gui.calls import Calls, OnAnswer, OnFailure
 from qubesforward.gui.portmap_policy import FEATURES, PortmapPolicy, read_policy
@@ -166,7 +166,7 @@ class QubeFirewall(QObject):
         self,
         rule: ForwardRule,
         instead: ForwardRule | None,
-        on_plan: Callable[[object], None],
+        on_plan: Callable[[Status], None],
         on_refused: Refused,
     ) -> None:
         """Ask what adding a forward would do; only the latest question is answered."""

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The table of a qube's forwards: sorted by its columns, chosen by rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from PyQt6.QtCore import QModelIndex, QSortFilterProxyModel, Qt
+from PyQt6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+
+from qubesforward.cli.status import ForwardStatus
+from qubesforward.gui.forwards_model import SORT_ROLE, ForwardsModel
+from qubesforward.gui.forwards_rows import Column, Key, key_of
+
+_WIDTHS = {
+    Column.STATE: 15,
+    Column.PORTS: 13,
+    Column.PROTO: 9,
+    Column.WHO: 16,
+    Column.KIND: 13,
+    Column.UNTIL: 11,
+    Column.TRAFFIC: 9,
+    Column.ORIGIN: 11,
+}
+"""In characters; measuring what stands in a thousand rows would take too long."""
+
+
+class ForwardsTable(QTableView):
+    """Forwards as rows. What is chosen stays chosen while rows come and go."""
+
+    def __init__(self, qube: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.rows = ForwardsModel(qube, self)
+        self._sorted = _Sorted(self)
+        self._sorted.setSourceModel(self.rows)
+        self._sorted.setSortRole(SORT_ROLE)
+        self.setModel(self._sorted)
+        self.setSortingEnabled(True)
+        self.sortByColumn(Column.PORTS, Qt.SortOrder.AscendingOrder)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setTabKeyNavigation(False)
+        self.setAlternatingRowColors(True)
+        self.setWordWrap(False)
+        self.setAccessibleName(self.tr("Forwarded ports"))
+        self._set_headers()
+
+    def _set_headers(self) -> None:
+        self.verticalHeader().hide()
+        columns = self.horizontalHeader()
+        columns.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        columns.setStretchLastSection(True)
+        columns.setHighlightSections(False)
+        width = self.fontMetrics().averageCharWidth()
+        for column, characters in _WIDTHS.items():
+            columns.resizeSection(column, width * characters)
+
+    def show_forwards(self, forwards: Sequence[ForwardStatus]) -> None:
+        """Show these."""
+        self.rows.show_forwards(forwards, int(time.time()))
+
+    @property
+    def chosen(self) -> list[ForwardStatus]:
+        """The forwards whose rows are chosen, from above."""
+        indexes = self.selectionModel().selectedRows()
+        rows = sorted(index.row() for index in indexes)
+        return [self._forward(self._sorted.index(row, 0)) for row in rows]
+
+    def choose(self, key: Key) -> None:
+        """Choose the row of one forward, if it is there."""
+        for row in range(self._sorted.rowCount()):
+            if key_of(self._forward(self._sorted.index(row, 0))) == key:
+                self.selectRow(row)
+                return
+
+    def _forward(self, index: QModelIndex) -> ForwardStatus:
+        return self.rows.forward_at(self._sorted.mapToSource(index).row())
+
+
+class _Sorted(QSortFilterProxyModel):
+    """Sorts by pairs of a number and a text, which Qt cannot compare by itself."""
+
+    def lessThan(self, left: QModelIndex, right: QModelIndex) -> bool:
+        source = self.sourceModel()
+        return bool(source.data(left, SORT_ROLE) < source.data(right, SORT_ROLE))
