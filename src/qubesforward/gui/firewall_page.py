@@ -117,3 +117,6 @@ class FirewallPage(QWidget):
             " It is looked for all the time."
         )
         self.gone.say("" if is_connected else text.format(self._worker.reason))
+        if not is_connected:
+            # The next status enables it; outbound rules can be edited meanwhile.
+            self.forwards.setEnabled(False)

@@ -125,7 +125,7 @@ class ForwardDialog(QDialog):
         elif not self._problems:
             self._say(self.tr("Which port do you want to open?"))
         else:
-            self._say("")
+            self._say(self.tr("Something above cannot be read yet."))
         self._show_buttons()
 
     def _plan(self) -> None:

@@ -6,6 +6,7 @@ The time now is an argument, in seconds since 1970.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,6 +22,8 @@ BOTH = "both"
 
 FOR_GOOD = ""
 """The duration of what has no end; `REBOOT` is another, the rest are texts."""
+
+_ELEMENT = re.compile(r"^[a-z][a-z0-9-]*(?:=|: )")
 
 _FIXED = "@"
 """Before an end in seconds since 1970, which is kept as it is."""
@@ -115,6 +118,14 @@ def read_end(duration: str, now: int) -> int | str | None:
     return now + parse_duration(text)
 
 
+def show_problem(error: InvalidRule) -> str:
+    """Return the text of an error without the name of the element that it is about.
+
+    It stands beside the field.
+    """
+    return _ELEMENT.sub("", str(error))
+
+
 class _Fields:
     """Reads fields, and collects the problem of each that cannot be read."""
 
@@ -122,7 +133,7 @@ class _Fields:
         self.problems: Problems = {}
 
     def note(self, field: Field, error: InvalidRule) -> None:
-        self.problems.setdefault(field, str(error))
+        self.problems.setdefault(field, show_problem(error))
 
     def ports(self, field: Field, text: str, proto: str) -> PortSpec | None:
         try:

@@ -78,6 +78,7 @@ class ForwardsDesk(QObject):
 
     def _want(self, dialog: ForwardDialog, rule: ForwardRule, force: bool) -> None:
         def done() -> None:
+            self._pane.choose_soon(rule)
             if self.dialog is dialog:
                 dialog.stored()
 

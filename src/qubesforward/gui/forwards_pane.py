@@ -17,13 +17,13 @@ from PyQt6.QtWidgets import (
 
 from qubesforward.cli.sentences import describe_silence, explain_forwards
 from qubesforward.cli.status import ForwardStatus, Status
-from qubesforward.gui.forwards_rows import key_of
+from qubesforward.gui.forwards_rows import Key
 from qubesforward.gui.forwards_table import ForwardsTable
 from qubesforward.gui.notice import Notice
 from qubesforward.gui.path_view import PathView
 from qubesforward.gui.plain import PlainLabel
 from qubesforward.gui.portmap_box import PortmapBox
-from qubesforward.model.rule import REBOOT
+from qubesforward.model.rule import REBOOT, ForwardRule
 
 _DURATIONS = ("10m", "1h", "8h", "1d", REBOOT, "")
 
@@ -45,6 +45,7 @@ class ForwardsPane(QWidget):
         super().__init__(parent)
         self._qube = qube
         self._status = Status((), ())
+        self._awaited: Key | None = None
         self.table = ForwardsTable(qube, self)
         self.sentence = PlainLabel(parent=self)
         self.path = PathView(self)
@@ -135,6 +136,8 @@ class ForwardsPane(QWidget):
         )
         self.copied.say(copied if qube.unconfirmed and qube.forwards else "")
         self.problem.say("\n".join(filter(None, self._problems(status))))
+        if self._awaited is not None and self.table.choose(self._awaited):
+            self._awaited = None
         self.setEnabled(True)
         self._show_chosen()
 
@@ -173,9 +176,9 @@ class ForwardsPane(QWidget):
         self.sentence.show_text(text)
         self.path.show_forward(forward, self._status.hops)
 
-    def choose(self, forward: ForwardStatus) -> None:
-        """Choose the row of a forward, if it is still there."""
-        self.table.choose(key_of(forward))
+    def choose_soon(self, rule: ForwardRule) -> None:
+        """Choose the row of this forward as soon as it is told."""
+        self._awaited = rule.place, self._qube, False
 
     def _confirm(self) -> None:
         self.confirm_wanted.emit()

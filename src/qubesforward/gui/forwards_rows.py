@@ -76,7 +76,7 @@ def _show_until(rule: ForwardRule, now: int) -> str:
         return QCoreApplication.translate("Forwards", "restart")
     if isinstance(rule.expire, int):
         return format_day(rule.expire, now)
-    return QCoreApplication.translate("Forwards", "removed")
+    return QCoreApplication.translate("Forwards", "you remove it")
 
 
 def _show_origin(forward: ForwardStatus, qube: str) -> str:

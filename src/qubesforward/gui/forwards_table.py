@@ -13,17 +13,8 @@ from qubesforward.cli.status import ForwardStatus
 from qubesforward.gui.forwards_model import SORT_ROLE, ForwardsModel
 from qubesforward.gui.forwards_rows import Column, Key, key_of
 
-_WIDTHS = {
-    Column.STATE: 15,
-    Column.PORTS: 13,
-    Column.PROTO: 9,
-    Column.WHO: 16,
-    Column.KIND: 13,
-    Column.UNTIL: 11,
-    Column.TRAFFIC: 9,
-    Column.ORIGIN: 11,
-}
-"""In characters; measuring what stands in a thousand rows would take too long."""
+_MEASURED = 50
+"""Rows that decide how wide the columns are; thousands would take too long."""
 
 
 class ForwardsTable(QTableView):
@@ -49,15 +40,16 @@ class ForwardsTable(QTableView):
         self.verticalHeader().hide()
         columns = self.horizontalHeader()
         columns.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        columns.setResizeContentsPrecision(_MEASURED)
         columns.setStretchLastSection(True)
         columns.setHighlightSections(False)
-        width = self.fontMetrics().averageCharWidth()
-        for column, characters in _WIDTHS.items():
-            columns.resizeSection(column, width * characters)
 
     def show_forwards(self, forwards: Sequence[ForwardStatus]) -> None:
         """Show these."""
+        count = self.rows.rowCount()
         self.rows.show_forwards(forwards, int(time.time()))
+        if self.rows.rowCount() > count and count < _MEASURED:
+            self.resizeColumnsToContents()
 
     @property
     def chosen(self) -> list[ForwardStatus]:
@@ -66,12 +58,13 @@ class ForwardsTable(QTableView):
         rows = sorted(index.row() for index in indexes)
         return [self._forward(self._sorted.index(row, 0)) for row in rows]
 
-    def choose(self, key: Key) -> None:
-        """Choose the row of one forward, if it is there."""
+    def choose(self, key: Key) -> bool:
+        """Choose the row of one forward; return whether it is there."""
         for row in range(self._sorted.rowCount()):
             if key_of(self._forward(self._sorted.index(row, 0))) == key:
                 self.selectRow(row)
-                return
+                return True
+        return False
 
     def _forward(self, index: QModelIndex) -> ForwardStatus:
         return self.rows.forward_at(self._sorted.mapToSource(index).row())

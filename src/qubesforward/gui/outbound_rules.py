@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from qubesforward.cli.spec import parse_spec
 from qubesforward.errors import InvalidRule
+from qubesforward.gui.forward_draft import show_problem
 from qubesforward.model.dsthost import parse_dsthost
 from qubesforward.model.rule import Action, OutboundRule, Proto
 from qubesforward.model.values import LONGEST_COMMENT, check_line
@@ -119,15 +120,15 @@ def read_exception(
     try:
         dsthost = parse_dsthost(host.strip().lower()) if host.strip() else None
     except InvalidRule as error:
-        problems[RuleField.HOST] = str(error)
+        problems[RuleField.HOST] = show_problem(error)
     try:
         ports = _read_ports(port.strip(), proto)
     except InvalidRule as error:
-        problems[RuleField.PORT] = str(error)
+        problems[RuleField.PORT] = show_problem(error)
     try:
         check_line(comment, "comment", LONGEST_COMMENT)
     except InvalidRule as error:
-        problems[RuleField.COMMENT] = str(error)
+        problems[RuleField.COMMENT] = show_problem(error)
     if not problems and (dsthost, ports, proto) == (None, None, None):
         problems[RuleField.HOST] = "name a host, a network or a protocol"
     if problems:

@@ -18,6 +18,9 @@ from qubesforward.gui.outbound_rules import show_host, show_port, show_proto
 from qubesforward.gui.plain import bound
 from qubesforward.model.rule import OutboundRule
 
+_MEASURED = 50
+"""Rows that decide how wide the columns are."""
+
 
 class OutboundTable(QTableWidget):
     """A table of rules that one row at a time is chosen of."""
@@ -34,8 +37,10 @@ class OutboundTable(QTableWidget):
         self.setWordWrap(False)
         self.verticalHeader().hide()
         columns = self.horizontalHeader()
-        columns.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        columns.setStretchLastSection(True)
+        columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        # Measuring what stands in thousands of rows would take too long.
+        columns.setResizeContentsPrecision(_MEASURED)
+        columns.setSectionResizeMode(len(titles) - 1, QHeaderView.ResizeMode.Stretch)
         columns.setHighlightSections(False)
 
     def show_rows(self, rows: Sequence[Sequence[str]]) -> None:
@@ -45,7 +50,6 @@ class OutboundTable(QTableWidget):
         for number, row in enumerate(rows):
             for column, text in enumerate(row):
                 self.setItem(number, column, QTableWidgetItem(bound(text)))
-        self.resizeColumnsToContents()
         if rows and chosen >= 0:
             self.selectRow(min(chosen, len(rows) - 1))
 

@@ -9,6 +9,7 @@ from PyQt6.QtWidgets import QVBoxLayout, QWidget
 
 from qubesforward.cli.status import ForwardStatus, HopStatus
 from qubesforward.gui.plain import PlainLabel
+from qubesforward.model.ports import parse_ports
 
 
 class PathView(QWidget):
@@ -24,7 +25,9 @@ class PathView(QWidget):
 
     def show_forward(self, forward: ForwardStatus, _hops: Sequence[HopStatus]) -> None:
         """Show the path of this forward."""
-        steps = [f"{step.qube}:{step.ports}" for step in forward.path]
+        steps = [
+            f"{step.qube}:{parse_ports(step.ports).short}" for step in forward.path
+        ]
         self._line.show_text(" → ".join(dict.fromkeys(steps)))
         self.setVisible(bool(steps))
 
