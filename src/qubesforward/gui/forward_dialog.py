@@ -28,6 +28,7 @@ from qubesforward.gui.forward_draft import (
 from qubesforward.gui.forward_form import ForwardForm
 from qubesforward.gui.path_view import PathView
 from qubesforward.gui.plain import PlainLabel
+from qubesforward.gui.problem_form import grow
 from qubesforward.model.rule import ForwardRule
 
 _PAUSE = 150
@@ -145,6 +146,7 @@ class ForwardDialog(QDialog):
         self.path.show_forward(forward, plan.hops)
         self.wait.setVisible(forward.state is State.CONFLICT)
         self._show_buttons()
+        grow(self)
 
     def _explain(self, forward: ForwardStatus) -> str:
         text = explain_forwards([forward], self._qube, int(time.time()), _WILL_REACH)

@@ -59,7 +59,7 @@ class OutboundDialog(QDialog):
             field.textChanged.connect(self._read)
         self.proto.currentIndexChanged.connect(self._read)
         self._read()
-        self.setMinimumWidth(self.fontMetrics().averageCharWidth() * 60)
+        self.setMinimumWidth(self.fontMetrics().averageCharWidth() * 76)
 
     def _fill(self, present: OutboundRule | None) -> None:
         if present is None:

@@ -49,7 +49,7 @@ def _opposite(action: Action) -> Action:
 
 
 def _is_for_all(rule: OutboundRule) -> bool:
-    return replace(rule, expire=None) == OutboundRule(rule.action)
+    return replace(rule, expire=None, comment="") == OutboundRule(rule.action)
 
 
 def read_simple(rules: Sequence[OutboundRule]) -> SimpleRules | None:
@@ -83,7 +83,7 @@ def _take_full(
     candidates = body if policy is Action.DROP else body[:1]
     full = [r for r in candidates if r.action is Action.ACCEPT and _is_for_all(r)]
     ends = [rule.expire for rule in full]
-    if len(full) != 1 or ends[0] is None:
+    if len(full) != 1 or ends[0] is None or full[0].comment:
         return None, body
     return ends[0], [rule for rule in body if rule is not full[0]]
 

@@ -12,6 +12,19 @@ from qubesforward.gui.plain import PlainLabel
 _SIGN = "\N{WARNING SIGN} "
 
 
+def grow(window: QWidget) -> None:
+    """Make a window as high as what it shows needs, but never smaller.
+
+    Qt does not do it for texts that wrap.
+    """
+    layout = window.layout()
+    if layout is not None and window.isVisible():
+        layout.activate()
+        needed = layout.totalHeightForWidth(window.width())
+        if needed > window.height():
+            window.resize(window.width(), needed)
+
+
 class ProblemForm(QFormLayout):
     """Rows of a label and a field, and room for a problem of each named field."""
 
@@ -61,6 +74,8 @@ class ProblemForm(QFormLayout):
             if name in self._fields:
                 # What a screen reader says after the name of the field.
                 self._fields[name].setAccessibleDescription(text)
+
+        grow(self._owner.window())
 
     def problem(self, name: str) -> str:
         """Return the problem that is shown beside a field."""

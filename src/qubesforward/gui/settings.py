@@ -49,7 +49,7 @@ class SettingsWindow(QWidget):
         self.page.not_saved.connect(self._note_not_saved)
         self._show_buttons()
         unit = self.fontMetrics().averageCharWidth()
-        self.resize(unit * 150, self.fontMetrics().height() * 44)
+        self.resize(unit * 168, self.fontMetrics().height() * 44)
 
     def _press(self, button: object) -> None:
         if button is self.buttons.button(_BUTTON.Cancel):
