@@ -121,6 +121,7 @@ class ForwardDialog(QDialog):
         self.planned.emit(None)
         self.form.show_problems(self._problems)
         self._pause.stop()
+        self._show_stale(True)
         if self.rule is not None:
             self._pause.start()
         elif not self._problems:
@@ -170,7 +171,15 @@ class ForwardDialog(QDialog):
         """Close: it has been done."""
         self.accept()
 
+    def _show_stale(self, is_stale: bool) -> None:
+        """Grey out what was said of other fields than there are now."""
+        for part in (self.sentence, self.path):
+            part.setEnabled(not is_stale)
+        if is_stale:
+            self.wait.hide()
+
     def _say(self, text: str) -> None:
+        self._show_stale(False)
         self.sentence.show_text(text)
         self.path.clear()
         self.wait.hide()
