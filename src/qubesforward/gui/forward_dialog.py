@@ -28,7 +28,7 @@ from qubesforward.gui.forward_draft import (
 from qubesforward.gui.forward_form import ForwardForm
 from qubesforward.gui.path_view import PathView
 from qubesforward.gui.plain import PlainLabel
-from qubesforward.gui.problem_form import grow
+from qubesforward.gui.scroll import FittingScroll, grow
 from qubesforward.model.rule import ForwardRule
 
 _PAUSE = 150
@@ -107,11 +107,18 @@ class ForwardDialog(QDialog):
         inside.addStretch()
         outcome.setMinimumHeight(self.fontMetrics().height() * 8)
         self.wait.hide()
+        page = QWidget(self)
+        column = QVBoxLayout(page)
+        column.addWidget(self.form)
+        column.addWidget(outcome, 1)
+        column.addWidget(self.wait)
         layout = QVBoxLayout(self)
-        layout.addWidget(self.form)
-        layout.addWidget(outcome, 1)
-        layout.addWidget(self.wait)
-        layout.addWidget(self.buttons)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(FittingScroll(page, self), 1)
+        margins = QVBoxLayout()
+        margins.setContentsMargins(9, 0, 9, 9)
+        margins.addWidget(self.buttons)
+        layout.addLayout(margins)
         self.setMinimumWidth(self.fontMetrics().averageCharWidth() * 84)
 
     def _read(self) -> None:

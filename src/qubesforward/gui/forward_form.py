@@ -8,7 +8,6 @@ from PyQt6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QRadioButton,
     QToolButton,
@@ -18,7 +17,9 @@ from PyQt6.QtWidgets import (
 
 from qubesforward.gui.duration_box import DurationBox
 from qubesforward.gui.forward_draft import BOTH, Case, Draft, Field, Problems
+from qubesforward.gui.plain import PlainLabel
 from qubesforward.gui.problem_form import ProblemForm
+from qubesforward.gui.scroll import grow
 
 _PROTOS = ("tcp", "udp", BOTH)
 
@@ -76,12 +77,11 @@ class ForwardForm(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for case, button in self.cases.items():
-            hint = QLabel(f"({self.hints[case]})", self)
+            hint = PlainLabel(f"({self.hints[case]})", self)
             button.setAccessibleDescription(self.hints[case])
             line = QHBoxLayout()
             line.addWidget(button)
-            line.addWidget(hint)
-            line.addStretch()
+            line.addWidget(hint, 1)
             layout.addLayout(line)
         layout.addWidget(self._basic.make_problem(Field.CASE))
         ports = QHBoxLayout()
@@ -134,6 +134,7 @@ class ForwardForm(QWidget):
         arrow = Qt.ArrowType.DownArrow if are_shown else Qt.ArrowType.RightArrow
         self.more_button.setArrowType(arrow)
         self.details.setVisible(are_shown)
+        grow(self.window())
 
     @property
     def draft(self) -> Draft:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from html import escape
 
-from PyQt6.QtCore import Qt
+from PyQt6.QtCore import QSize, Qt
+from PyQt6.QtGui import QResizeEvent
 from PyQt6.QtWidgets import QLabel, QWidget
 
 LONGEST = 500
@@ -37,6 +38,19 @@ class PlainLabel(QLabel):
         # It can be marked with the mouse; with Tab one goes from field to field.
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.show_text(text)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return what it needs at its width: Qt would have others squeezed for it."""
+        needed = super().minimumSizeHint()
+        if self.isVisible():
+            needed.setHeight(max(needed.height(), self.heightForWidth(self.width())))
+        return needed
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """At another width, it needs another height."""
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self.updateGeometry()
 
     def show_text(self, text: str) -> None:
         """Show a text, wherever it comes from."""

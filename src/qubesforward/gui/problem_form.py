@@ -8,21 +8,9 @@ from collections.abc import Iterable
 from PyQt6.QtWidgets import QFormLayout, QLabel, QLayout, QVBoxLayout, QWidget
 
 from qubesforward.gui.plain import PlainLabel
+from qubesforward.gui.scroll import grow
 
 _SIGN = "\N{WARNING SIGN} "
-
-
-def grow(window: QWidget) -> None:
-    """Make a window as high as what it shows needs, but never smaller.
-
-    Qt does not do it for texts that wrap.
-    """
-    layout = window.layout()
-    if layout is not None and window.isVisible():
-        layout.activate()
-        needed = layout.totalHeightForWidth(window.width())
-        if needed > window.height():
-            window.resize(window.width(), needed)
 
 
 class ProblemForm(QFormLayout):

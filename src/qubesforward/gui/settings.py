@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from PyQt6.QtCore import QTimer
+from PyQt6.QtCore import QSize, QTimer
 from PyQt6.QtGui import QCloseEvent, QHideEvent, QShowEvent
 from PyQt6.QtWidgets import (
     QApplication,
@@ -21,6 +21,7 @@ from PyQt6.QtWidgets import (
 )
 
 from qubesforward.gui.firewall_page import FirewallPage
+from qubesforward.gui.scroll import FittingScroll
 from qubesforward.gui.worker import Worker
 from qubesforward.qubes.paths import FORWARDD_SOCKET, QUBESD_SOCKET
 
@@ -36,7 +37,7 @@ class SettingsWindow(QWidget):
         self.page = FirewallPage(worker, qube, self)
         self._is_closing = False
         self.tabs = QTabWidget(self)
-        self.tabs.addTab(self.page, self.tr("&Firewall rules"))
+        self.tabs.addTab(FittingScroll(self.page, self), self.tr("&Firewall rules"))
         self.buttons = QDialogButtonBox(
             _BUTTON.Ok | _BUTTON.Apply | _BUTTON.Cancel, parent=self
         )
@@ -49,7 +50,8 @@ class SettingsWindow(QWidget):
         self.page.not_saved.connect(self._note_not_saved)
         self._show_buttons()
         unit = self.fontMetrics().averageCharWidth()
-        self.resize(unit * 168, self.fontMetrics().height() * 44)
+        wanted = QSize(unit * 168, self.fontMetrics().height() * 44)
+        self.resize(wanted.boundedTo(self.screen().availableSize()))
 
     def _press(self, button: object) -> None:
         if button is self.buttons.button(_BUTTON.Cancel):
