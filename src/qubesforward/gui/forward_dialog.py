@@ -28,7 +28,7 @@ from qubesforward.gui.forward_draft import (
 from qubesforward.gui.forward_form import ForwardForm
 from qubesforward.gui.path_view import PathView
 from qubesforward.gui.plain import PlainLabel
-from qubesforward.gui.scroll import FittingScroll, grow
+from qubesforward.gui.scroll import FittingScroll
 from qubesforward.model.rule import ForwardRule
 
 _PAUSE = 150
@@ -114,7 +114,7 @@ class ForwardDialog(QDialog):
         column.addWidget(self.wait)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(FittingScroll(page, self), 1)
+        layout.addWidget(FittingScroll(page, is_whole=True, parent=self), 1)
         margins = QVBoxLayout()
         margins.setContentsMargins(9, 0, 9, 9)
         margins.addWidget(self.buttons)
@@ -154,7 +154,6 @@ class ForwardDialog(QDialog):
         self.path.show_forward(forward, plan.hops)
         self.wait.setVisible(forward.state is State.CONFLICT)
         self._show_buttons()
-        grow(self)
 
     def _explain(self, forward: ForwardStatus) -> str:
         text = explain_forwards([forward], self._qube, int(time.time()), _WILL_REACH)

@@ -19,7 +19,6 @@ from qubesforward.gui.duration_box import DurationBox
 from qubesforward.gui.forward_draft import BOTH, Case, Draft, Field, Problems
 from qubesforward.gui.plain import PlainLabel
 from qubesforward.gui.problem_form import ProblemForm
-from qubesforward.gui.scroll import grow
 
 _PROTOS = ("tcp", "udp", BOTH)
 
@@ -134,7 +133,6 @@ class ForwardForm(QWidget):
         arrow = Qt.ArrowType.DownArrow if are_shown else Qt.ArrowType.RightArrow
         self.more_button.setArrowType(arrow)
         self.details.setVisible(are_shown)
-        grow(self.window())
 
     @property
     def draft(self) -> Draft:

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from PyQt6.QtWidgets import QFormLayout, QLabel, QLayout, QVBoxLayout, QWidget
 
 from qubesforward.gui.plain import PlainLabel
-from qubesforward.gui.scroll import grow
 
 _SIGN = "\N{WARNING SIGN} "
 
@@ -62,8 +61,6 @@ class ProblemForm(QFormLayout):
             if name in self._fields:
                 # What a screen reader says after the name of the field.
                 self._fields[name].setAccessibleDescription(text)
-
-        grow(self._owner.window())
 
     def problem(self, name: str) -> str:
         """Return the problem that is shown beside a field."""

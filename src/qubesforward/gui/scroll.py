@@ -1,20 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is larger than the screen, or than the window was made, is scrolled to.
+"""What is larger than the screen is scrolled to.
 
 At 200 % scaling a small laptop has no more than 380 lines for a window.
 """
 
 from __future__ import annotations
 
-from PyQt6.QtCore import QSize, Qt
+from PyQt6.QtCore import QEvent, QObject, QSize, Qt
 from PyQt6.QtWidgets import QFrame, QScrollArea, QWidget
+
+_AROUND = 120
+"""Pixels of a screen's height that frames, titles and buttons take."""
 
 
 class FittingScroll(QScrollArea):
-    """Shows a widget, as large as it is where there is room."""
+    """Shows a widget, as large as it is where there is room.
 
-    def __init__(self, shown: QWidget, parent: QWidget | None = None) -> None:
+    With `is_whole`, all of it is seen as long as the screen is large enough: a window
+    grows with it. Without, the window can be made smaller.
+    """
+
+    def __init__(
+        self, shown: QWidget, is_whole: bool, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
+        self._is_whole = is_whole
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setWidgetResizable(True)
         # One goes from field to field with Tab; the view follows.
@@ -25,28 +35,17 @@ class FittingScroll(QScrollArea):
         """Return the size of what is shown, which Qt would limit."""
         return self.widget().sizeHint()
 
-    def missing_height(self) -> int:
-        """Return how much higher it must be to show all at this width."""
-        shown = self.widget()
-        layout = shown.layout()
-        layout.activate()
-        needed = layout.totalHeightForWidth(self.viewport().width())
-        return max(needed, shown.minimumSizeHint().height()) - self.viewport().height()
+    def minimumSizeHint(self) -> QSize:
+        """Return how small it may be made."""
+        if not self._is_whole:
+            return super().minimumSizeHint()
+        needed = self.widget().minimumSizeHint()
+        screen = self.screen().availableSize()
+        return needed.boundedTo(QSize(screen.width(), screen.height() - _AROUND))
 
-
-def grow(window: QWidget) -> None:
-    """Make a window as high as what it shows needs, but never smaller.
-
-    Qt does not do it for texts that wrap.
-    """
-    if not window.isVisible():
-        return
-    room = window.screen().availableGeometry().height()
-    layout = window.layout()
-    layout.activate()
-    missing = layout.totalHeightForWidth(window.width()) - window.height()
-    for scroll in window.findChildren(QScrollArea):
-        if isinstance(scroll, FittingScroll):
-            missing = max(missing, scroll.missing_height())
-    if missing > 0:
-        window.resize(window.width(), min(window.height() + missing, room))
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Take in that what is shown needs another size."""
+        is_handled = super().eventFilter(watched, event)
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return is_handled

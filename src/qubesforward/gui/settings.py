@@ -37,7 +37,8 @@ class SettingsWindow(QWidget):
         self.page = FirewallPage(worker, qube, self)
         self._is_closing = False
         self.tabs = QTabWidget(self)
-        self.tabs.addTab(FittingScroll(self.page, self), self.tr("&Firewall rules"))
+        area = FittingScroll(self.page, is_whole=False, parent=self)
+        self.tabs.addTab(area, self.tr("&Firewall rules"))
         self.buttons = QDialogButtonBox(
             _BUTTON.Ok | _BUTTON.Apply | _BUTTON.Cancel, parent=self
         )
