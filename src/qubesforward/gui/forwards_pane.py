@@ -153,13 +153,14 @@ class ForwardsPane(QWidget):
 
     def _show_chosen(self) -> None:
         chosen = self.table.chosen
-        own = [each for each in chosen if not each.is_mapping]
-        is_one = len(chosen) == 1 and len(own) == 1
+        # A disposable's forwards are rules of what it was made from.
+        are_own = all(each.owner in ("", self._qube) for each in chosen)
+        is_one = len(chosen) == 1
         for button in (self.edit_button, self.extend_button):
-            button.setEnabled(is_one and chosen[0].owner in ("", self._qube))
-        self.copy_button.setEnabled(len(chosen) == 1)
-        self.remove_button.setEnabled(bool(chosen))
-        if len(chosen) == 1:
+            button.setEnabled(is_one and are_own and not chosen[0].is_mapping)
+        self.copy_button.setEnabled(is_one)
+        self.remove_button.setEnabled(bool(chosen) and are_own)
+        if is_one:
             self._explain(chosen[0])
             return
         self.path.clear()
@@ -191,8 +192,8 @@ class ForwardsPane(QWidget):
         self.copy_wanted.emit(self.table.chosen[0])
 
     def _remove(self) -> None:
-        if chosen := self.table.chosen:
-            self.remove_wanted.emit(chosen)
+        if self.remove_button.isEnabled():
+            self.remove_wanted.emit(self.table.chosen)
 
     def _extend(self, action: QAction) -> None:
         if self.extend_button.isEnabled():

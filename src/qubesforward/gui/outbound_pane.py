@@ -76,7 +76,9 @@ class OutboundPane(QWidget):
             self._show(rules)
 
     def _count(self, rules: Sequence[OutboundRule]) -> str:
-        return self.tr("one rule") if len(rules) == 1 else f"{len(rules)} rules"
+        if len(rules) == 1:
+            return self.tr("one rule")
+        return self.tr("{0} rules").format(len(rules))
 
     def note_saved(self, rules: Sequence[OutboundRule]) -> None:
         """Take in that these rules are stored."""
