@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from PyQt6 import sip
 from PyQt6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
@@ -266,7 +267,7 @@ def test_progress_is_shown_while_hops_acknowledge(
 ) -> None:
     computer.do(lambda: computer.world.mute.add("sys-firewall"))
     computer.add("work", HTTPS)
-    wait_states(window, qtbot, "opening…")
+    wait_states(window, qtbot, "opening… 2 of 3")
     pane = pane_of(window)
     pane.table.selectRow(0)
     assert "sys-firewall" in pane.sentence.text()
@@ -364,3 +365,17 @@ def test_a_daemon_that_goes_is_told_and_found_again(
     qtbot.waitUntil(lambda: pane_of(window).isEnabled())
     apart.add("work", "forwardtype=external proto=tcp srcports=22-22")
     wait_states(window, qtbot, "open", "open")
+
+
+def test_a_window_that_is_gone_hears_nothing_more(
+    worker: Worker, computer: Computer, qtbot: QtBot
+) -> None:
+    for _ in range(10):
+        # It has asked for everything, and goes before it is answered.
+        made = SettingsWindow(worker, "work")
+        made.show()
+        qtbot.wait(70)
+        sip.delete(made)
+        computer.do(lambda: computer.world.tell("work", "property-set:netvm"))
+    with qtbot.waitSignal(worker.answered):
+        worker.ask("admin.vm.firewall.Get", "work")

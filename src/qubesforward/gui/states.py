@@ -42,10 +42,16 @@ def state_word(state: State) -> str:
 def forward_word(forward: ForwardStatus) -> str:
     """Return what a table says of a forward's state.
 
-    What waits for a qube to start is not about to be open.
+    What waits for a qube to start is not about to be open; of what is, it is told how
+    many hops have acknowledged it.
     """
     if forward.state is State.PENDING and "halted" in forward.reason:
         return QCoreApplication.translate("State", "waiting")
+    if forward.state is State.PENDING and forward.path:
+        hops = {step.qube for step in forward.path}
+        late = {s.qube for s in forward.path if s.state is not State.ACTIVE}
+        text = QCoreApplication.translate("State", "opening… {0} of {1}")
+        return text.format(len(hops - late), len(hops))
     if forward.state is State.ACTIVE and forward.listening is False:
         return QCoreApplication.translate("State", "open, no service")
     return state_word(forward.state)
