@@ -13,7 +13,7 @@ import logging
 import secrets
 from collections.abc import Callable, Sequence
 
-from qubesforward.daemon.allowance import Allowance
+from qubesforward.daemon.allotment import Allotment
 from qubesforward.daemon.announcer import Announcer
 from qubesforward.daemon.audit import Audit, AuditUnavailable
 from qubesforward.daemon.audit_event import AuditEvent, Happening
@@ -23,13 +23,12 @@ from qubesforward.daemon.gateways import Gateways
 from qubesforward.daemon.hop import Hop
 from qubesforward.daemon.hops import Hops
 from qubesforward.daemon.mappings import Mapping, Mappings, Place
-from qubesforward.daemon.outer_ports import Taken, choose_outer, collect_taken
 from qubesforward.daemon.pace import Pace
 from qubesforward.daemon.reconciler import Reconciler
 from qubesforward.daemon.topology import Topology
-from qubesforward.model.rule import ForwardRule, Origin, Proto, Reach
+from qubesforward.model.rule import ForwardRule, Origin, Reach
 from qubesforward.model.text import format_rule
-from qubesforward.plan.planner import Outcome, Plan, Verdict, plan_forwards
+from qubesforward.plan.planner import Outcome, Plan, Verdict
 from qubesforward.plan.snapshot import PortmapPolicy, Qube
 from qubesforward.qubes.mapping_wire import (
     Denial,
@@ -43,11 +42,6 @@ _log = logging.getLogger(__name__)
 
 _SHORT, _LONG = 30, 600
 """Seconds after which it may make sense to ask again."""
-
-_BURST = 2048
-_SECONDS_EACH = 10.0
-"""New mappings of one qube: so many at once, and one more in so many seconds. Each is
-some lines of the audit log, which must not be filled at will."""
 
 
 class PortmapDesk:
@@ -74,16 +68,13 @@ class PortmapDesk:
         self._audit = audit
         self._announcer = announcer
         self._now = now
-        self._boot_id = boot_id
         self._waiting: dict[str, dict[Place, tuple[Link, Map]]] = {}
         self._news: list[AuditEvent] = []
         self._fresh: list[Mapping] = []
-        self._allowance = Allowance(_BURST, _SECONDS_EACH)
+        self._allotment = Allotment(mappings, topology, reconciler, now, boot_id)
         self._commit: asyncio.TimerHandle | None = None
         self._late: asyncio.TimerHandle | None = None
         self._pace = Pace()
-        self._taken: Taken | None = None
-        self._ways: dict[str, Verdict] = {}
 
     def restore(self) -> None:
         """Take in what was granted earlier in this boot."""
@@ -195,11 +186,10 @@ class PortmapDesk:
             holders=(asked.holder,),
             name=asked.name,
         )
-        denial = self._find_obstacle(qube, policy, mapping, exact=asked.exact)
+        denial = self._allotment.allot(qube, policy, mapping, exact=asked.exact)
         if denial is not None:
             self._gateways.deny(link, asked, denial, _SHORT)
             return
-        self._allowance.take(qube.name, self._now())
         self._mappings.add(mapping)
         self._fresh.append(mapping)
         words = [f"by {agreed}", asked.holder.partition(":")[0]]
@@ -216,52 +206,6 @@ class PortmapDesk:
         ]
         self._plan_soon()
         self._gateways.answer(mapping)
-
-    def _find_obstacle(
-        self, qube: Qube, policy: PortmapPolicy, mapping: Mapping, *, exact: bool
-    ) -> Denial | None:
-        """Give a mapping its outer port, or say why it cannot have one."""
-        if self._mappings.count(qube.name) >= policy.mappings:
-            return Denial.QUOTA
-        if not self._allowance.count(qube.name, self._now()):
-            return Denial.QUOTA
-        way = self._find_way(qube, mapping)
-        if way is not Verdict.READY:
-            return Denial.DENIED if way is Verdict.REFUSED else Denial.NETWORK
-        outer = choose_outer(
-            mapping.outer,
-            mapping.inner,
-            policy.ports,
-            lambda port: self._is_free(mapping.proto, port),
-            secrets.randbelow,
-            exact=exact,
-        )
-        if outer is None:
-            return Denial.CONFLICT
-        mapping.outer = outer
-        mapping.renew(mapping.until, mapping.src)
-        return None
-
-    def _find_way(self, qube: Qube, mapping: Mapping) -> Verdict:
-        """Return what planning says of the qube's chain, remembered until it plans."""
-        key = f"{qube.name} {mapping.client}"
-        if key not in self._ways:
-            plan = plan_forwards(
-                {},
-                self._topology.snapshot,
-                self._now(),
-                self._boot_id,
-                {qube.name: mapping.rules[:1]},
-            )
-            self._ways[key] = plan.outcomes[0].verdict
-        return self._ways[key]
-
-    def _is_free(self, proto: Proto, port: int) -> bool:
-        if self._taken is None:
-            self._taken = collect_taken(self._reconciler.plan.outcomes)
-        ports = self._taken.get(proto)
-        is_users = ports is not None and bool(ports[port])
-        return not is_users and not self._mappings.is_taken(proto, port)
 
     def _unmap(self, link: Link, asked: Unmap) -> None:
         place = asked.client, asked.proto, asked.inner
@@ -391,8 +335,7 @@ class PortmapDesk:
         """Take back what was not planned, and tell gateways what has changed."""
         plan = self._reconciler.plan
         self._pace.note_pass(asyncio.get_running_loop().time())
-        self._taken = None
-        self._ways.clear()
+        self._allotment.note_planned()
         self._drop_unplanned(plan)
         self.drop_refused()
         self._drop_questions()
