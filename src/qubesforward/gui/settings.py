@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import signal
 import sys
 from collections.abc import Sequence
@@ -113,12 +112,12 @@ class SettingsWindow(QWidget):
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return what is asked for: `qube`, empty for all that is open."""
+    """Return what is asked for: `qube`, whose firewall is shown."""
     parser = argparse.ArgumentParser(
         prog="qubes-forward-settings",
-        description="Firewall and forwarded ports of a qube; without one, of all.",
+        description="Firewall and forwarded ports of a qube.",
     )
-    parser.add_argument("qube", nargs="?", default="", metavar="QUBE")
+    parser.add_argument("qube", metavar="QUBE")
     parser.add_argument("--qubesd", default=QUBESD_SOCKET, help=argparse.SUPPRESS)
     parser.add_argument("--forwardd", default=FORWARDD_SOCKET, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
@@ -133,11 +132,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     worker = Worker(options.qubesd, options.forwardd)
     worker.start()
-    if options.qube:
-        window: QWidget = SettingsWindow(worker, options.qube)
-    else:
-        overview = importlib.import_module("qubesforward.gui.overview")
-        window = overview.open_overview(worker)
+    window = SettingsWindow(worker, options.qube)
     QTimer.singleShot(0, window.show)
     status = application.exec()
     worker.close()
