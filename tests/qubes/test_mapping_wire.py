@@ -28,6 +28,7 @@ from qubesforward.qubes.mapping_wire import (
     Open,
     Opened,
     Outside,
+    Seed,
     Unmap,
     Watch,
     clean_name,
@@ -84,6 +85,7 @@ FROM_DOM0: list[tuple[str, FromDom0]] = [
     ),
     ("watch wanted=yes", Watch(True)),
     ("watch", Watch()),
+    ("seed value=" + "0a" * 32, Seed("0a" * 32)),
     ("noclient address=10.137.0.20", NoClient(WORK)),
     (
         "granted client=10.137.0.20 proto=udp inner=5000 outer=5001 lifetime=60",

@@ -7,6 +7,7 @@ Every gateway is told of its own clients only, by their addresses.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Iterable
 
 from qubesforward.daemon.edges import Edges, Spot, list_opens
@@ -31,6 +32,7 @@ from qubesforward.qubes.mapping_wire import (
     NoClient,
     Opened,
     Outside,
+    Seed,
     Watch,
 )
 
@@ -56,10 +58,12 @@ class Gateways:
         hops: Hops,
         reconciler: Reconciler,
         now: Callable[[], float],
+        boot_id: str = "",
         edge_changed: Callable[[str], None] = lambda _hop: None,
     ) -> None:
         self.edges = Edges()
         self._edge_changed = edge_changed
+        self._boot_id = boot_id
         self._heard: set[Spot] = set()
         self._heard_of: set[str] = set()
         self._late: dict[Place, asyncio.TimerHandle] = {}
@@ -77,6 +81,9 @@ class Gateways:
         if old is not None:
             old.close()
         self._links[link.source] = link
+        # The boot's id is known to no qube.
+        text = f"{self._boot_id} {link.source}"
+        link.send(Seed(hashlib.sha256(text.encode()).hexdigest()))
         self._tell(link)
 
     def detach(self, link: Link) -> None:

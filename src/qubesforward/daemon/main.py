@@ -112,6 +112,7 @@ class Daemon:
             self._hops,
             self._reconciler,
             time.time,
+            boot_id,
             lambda hop: self._announcer.announce(hop, "forward-hop-changed"),
         )
         self._desk = PortmapDesk(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -51,10 +52,14 @@ class _By(StrEnum):
 
 
 class Edge:
-    """What is wanted of the router, and what it said. `say` tells dom0."""
+    """What is wanted of the router, and what it said. `say` tells dom0.
+
+    `seed`: what nonces are made of.
+    """
 
     def __init__(self, say: Callable[[FromGateway], bool]) -> None:
         self._say = say
+        self.seed = secrets.token_bytes(32)
         self._wanted: dict[Key, Open] = {}
         self._untold: set[Key] = set()
         self._watches = False
@@ -161,7 +166,7 @@ class Edge:
             return
         try:
             self._datagrams = RouterDatagrams(
-                router, lambda event: self._take(_By.DATAGRAMS, event)
+                router, self.seed, lambda event: self._take(_By.DATAGRAMS, event)
             )
         except OSError as error:
             _log.warning("router %s: %s", router.address, error)

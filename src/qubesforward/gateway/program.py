@@ -30,6 +30,7 @@ from qubesforward.qubes.mapping_wire import (
     Held,
     NoClient,
     Open,
+    Seed,
     Watch,
 )
 from qubesforward.qubes.qubesdb import QubesDB
@@ -141,8 +142,6 @@ class Gateway:
         """Let go of what dom0 wanted by an earlier connection, and does not by this."""
         for address in self._untold:
             self._drop(address)
-        for served in self._served.values():
-            served.is_told()
         self._edge.drop_untold()
 
     def _went(self) -> None:
@@ -160,6 +159,8 @@ class Gateway:
             self._edge.open(message)
         elif isinstance(message, Close):
             self._edge.close(message)
+        elif isinstance(message, Seed):
+            self._edge.seed = bytes.fromhex(message.value)
         elif isinstance(message, Watch):
             self._edge.watch(message.wanted)
         elif message.client in self._served:
@@ -189,7 +190,8 @@ class Gateway:
             if address in self._device_of:
                 self._device_of[address].send(self._served[address], datagrams)
 
-        self._served[address] = Served(client, self._session.say, send, now)
+        self._served[address] = served = Served(client, self._session.say, send, now)
+        self._loop.call_later(_MOST_TOLD, served.is_told)
         self._changed.set()
 
     def _note_changes(self, changes: socket.socket) -> None:

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
-import secrets
 import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address, ip_address
@@ -18,20 +18,25 @@ from qubesforward.portmap.mapping import Key
 
 _LARGEST = 1101
 _AT_ONCE = 32
+_NONCE = 12
+"""Bytes of PCP's mapping nonce (RFC 6887, 11.1)."""
 
 
 class RouterDatagrams:
     """One router, asked by PCP or else NAT-PMP. `take` gets what happened.
 
+    `seed` is a secret of this hop's: the same one makes the same nonces.
     Raises OSError if there is no way there.
     """
 
-    def __init__(self, router: Router, take: Callable[[ClientEvent], None]) -> None:
+    def __init__(
+        self, router: Router, seed: bytes, take: Callable[[ClientEvent], None]
+    ) -> None:
         self._take = take
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._watch: EdgeWatch | None = None
-        self._nonces: dict[Key, bytes] = {}
+        self._seed = seed
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             self._socket.setblocking(False)
@@ -48,7 +53,8 @@ class RouterDatagrams:
 
     def open(self, key: Key, lifetime: int) -> None:
         """Have the router lead its port of this number, or another, to ours."""
-        nonce = self._nonces.setdefault(key, secrets.token_bytes(12))
+        text = self._seed + f"{key.transport} {key.inner}".encode()
+        nonce = hashlib.sha256(text).digest()[:_NONCE]
         self._client.start(key, key.inner, lifetime, nonce, self._loop.time())
         self._turn()
 

@@ -82,7 +82,7 @@ class Served:
         self._say = say
         self._send = send
         self._checked: set[Key] = set()
-        self._unsaid: set[Key] = set()
+        self._is_new = True
         self._allowance = Allowance(_DATAGRAMS, now)
         self._outside: IPv4Address | None = None
         self.update(client, now)
@@ -113,8 +113,6 @@ class Served:
 
     def check_all(self, now: float) -> None:
         """Ask dom0, which may have forgotten or closed it, for all that is held."""
-        for key in self._unsaid:
-            self._release(key)
         for key, record in self.table.list_open():
             lease = max(record.leases.values(), key=lambda one: one.end, default=None)
             if lease is not None:
@@ -125,12 +123,12 @@ class Served:
         self.table.ask_again()
 
     def is_told(self) -> None:
-        """Take in that dom0 has told all that it knew when the connection was made."""
-        self._unsaid.clear()
+        """Take in that dom0 has told what was held before this client was served."""
+        self._is_new = False
 
-    def _release(self, key: Key) -> bool:
+    def _release(self, key: Key) -> None:
         proto = Proto(str(key.transport))
-        return self._say(Unmap(self.address, proto, key.inner))
+        self._say(Unmap(self.address, proto, key.inner))
 
     def receive_datagram(
         self, untrusted_data: bytes, port: int, now: float
@@ -149,9 +147,10 @@ class Served:
         self._checked.discard(key)
         if isinstance(message, GrantedMap):
             self.table.grant(key, message.outer, message.lifetime, now)
-        elif isinstance(message, Held) and key in self._unsaid:
-            # The client was told that it is gone, when dom0 could not be.
-            self._release(key)
+        elif isinstance(message, Held) and not self._is_new:
+            # The client was told that it is gone, and dom0 did not hear of that.
+            if self.table.find(key) is None:
+                self._release(key)
         elif isinstance(message, Held):
             holders = [_parse_holder(text) for text in message.holder]
             self.table.restore(
@@ -196,8 +195,7 @@ class Served:
                 self.table.deny(key, Reason.NETWORK, NETWORK_RETRY, now)
         elif isinstance(event, Released):
             self._checked.discard(event.key)
-            if not self._release(event.key):
-                self._unsaid.add(event.key)
+            self._release(event.key)
         elif isinstance(event, Settled):
             self._send(self.datagrams.settle(event.key, now))
             if self.igd is not None:
@@ -207,7 +205,6 @@ class Served:
 
     def _ask(self, asked: Asked) -> bool:
         wish = asked.wish
-        self._unsaid.discard(wish.key)
         return self._say(
             Map(
                 client=self.address,

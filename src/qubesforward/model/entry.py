@@ -24,6 +24,13 @@ from qubesforward.model.values import parse_choice, parse_moment, parse_yes
 LONGEST_ENTRY = 3072
 """Bytes that a QubesDB value can hold (Qubes' QUBESDB_MAX_DATA)."""
 
+PORTMAP_PORT = 5351
+"""NAT-PMP and PCP servers (RFC 6886, 3; RFC 6887, 19.1)."""
+
+NEWS_PORT = 5350
+"""Where programs hear that a gateway has lost their mappings, or that its outside is
+another one (RFC 6886, 3.2.1; RFC 6887, 14)."""
+
 SSDP_PORT = 1900
 """UPnP Device Architecture 1.1, 1.3.2: where a group is asked, and answers from."""
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from zlib import crc32
 
-from qubesforward.model.entry import SSDP_PORT
+from qubesforward.model.entry import NEWS_PORT, PORTMAP_PORT, SSDP_PORT
 from qubesforward.nft.marks import DETOUR, DOOR_MARKS, SELF, SERVED, TAG, TAG_MASK, TOLD
 
 TABLE = "qubes-forward"
@@ -116,6 +116,10 @@ target's own answers do.
 
 _SEVERED_FOR = "10m"
 """Longer than any pause between retransmissions (TCP_RTO_MAX is two minutes)."""
+
+_NEWS = f"udp sport {PORTMAP_PORT} udp dport {NEWS_PORT} ip daddr 224.0.0.1 goto doors"
+"""What a gateway announces to all (RFC 6886, 3.2.1; RFC 6887, 14.1). By IPv6 it comes
+from an address of the link's own, which no door is for."""
 
 _SSDP_GROUPS = (
     f"udp dport {SSDP_PORT} ip daddr 239.255.255.250",
@@ -251,6 +255,7 @@ CHAINS: Mapping[str, Chain] = {
     ),
     "above": _chain(
         f"udp sport {SSDP_PORT} udp dport @asked jump answer",
+        _NEWS,
         "fib daddr type local goto doors",
     ),
     "hearing": _chain(*_single("answer", "sport", "saddr", "accept"), "drop"),

@@ -11,18 +11,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
-from qubesforward.model.entry import Entrance, Entry
+from qubesforward.model.entry import (
+    NEWS_PORT,
+    PORTMAP_PORT,
+    SSDP_PORT,
+    Entrance,
+    Entry,
+)
 from qubesforward.model.hosts import Address
 from qubesforward.model.ports import PortRange
 from qubesforward.model.rule import ForwardType, Proto, Reach
 from qubesforward.plan.chain import Unreachable, plan_chain
 from qubesforward.plan.snapshot import Qube, Snapshot
-
-PORTMAP_PORT = 5351
-"""NAT-PMP and PCP servers (RFC 6886, 3; RFC 6887, 19.1)."""
-
-SSDP_PORT = 1900
-"""Searches for UPnP devices (UPnP Device Architecture 1.1, 1.1.2)."""
 
 IGD_PORT = 49000
 """Where a gateway tells of itself and is controlled by UPnP. Any would do."""
@@ -32,8 +32,9 @@ _SERVED = (
     (Proto.UDP, SSDP_PORT),
     (Proto.TCP, IGD_PORT),
 )
-_REDIRECTED = ((Proto.UDP, PORTMAP_PORT), (Proto.TCP, IGD_PORT))
-"""Searches go to a group, which cannot be translated to one address."""
+_REDIRECTED = ((Proto.UDP, PORTMAP_PORT),)
+"""Searches go to a group, which cannot be translated to one address; without them
+nobody finds UPnP, and a gateway of its own does not speak it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,9 @@ def _plan_client(client: Qube, gateway: Qube) -> Iterator[tuple[str, Entry]]:
             own = gateway.address(address.version)
             if own is not None and client.agent:
                 # To the client's kernel, an answer to what was asked of a group
-                # belongs to nothing.
+                # belongs to nothing; nor does what nobody asked for.
                 yield client.name, _serve(Entrance.ANSWER, Proto.UDP, SSDP_PORT, own)
+                yield client.name, _serve(Entrance.SELF, Proto.UDP, NEWS_PORT, own)
             continue
         to = gateway.address(address.version)
         if to is not None and client.netvm is not None:

@@ -22,6 +22,7 @@ for what it is and then ``name=value`` words:
     opened proto=udp port=5000 outer=5000
         lifetime=3600 address=198.51.100.1
     failed proto=udp port=5000 reason=refused
+                                              seed value=0a…
                                               watch wanted=yes
     outside address=198.51.100.1
 
@@ -54,6 +55,9 @@ LAST_LIFETIME = 2**32 - 1
 LAST_PORT = 65535
 
 _HOLDER = re.compile(r"natpmp|igd(:[0-9a-f]{8})?|pcp:[0-9a-f]{24}")
+
+
+_SEED = re.compile(r"[0-9a-f]{64}")
 
 
 class Denial(StrEnum):
@@ -206,6 +210,16 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
+class Seed:
+    """What nonces for the router are made of, so that they are the same ones again.
+
+    A gateway that is started anew could else neither renew nor withdraw.
+    """
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
     """Whether to tell the address that the router outside has on its other side."""
 
@@ -213,7 +227,9 @@ class Watch:
 
 
 FromGateway = Map | Unmap | Opened | Failed | Outside
-FromDom0 = Client | NoClient | GrantedMap | Held | Denied | Gone | Open | Close | Watch
+FromDom0 = (
+    Client | NoClient | GrantedMap | Held | Denied | Gone | Open | Close | Watch | Seed
+)
 
 _FROM_GATEWAY: dict[str, type[Any]] = {
     "map": Map,
@@ -232,6 +248,7 @@ _FROM_DOM0: dict[str, type[Any]] = {
     "open": Open,
     "close": Close,
     "watch": Watch,
+    "seed": Seed,
 }
 _WORDS = {kind: word for word, kind in (_FROM_GATEWAY | _FROM_DOM0).items()}
 
@@ -267,6 +284,12 @@ def _parse_sources(untrusted_value: str, name: str) -> tuple[Network, ...]:
     return tuple(parse_network(word, name) for word in untrusted_words)
 
 
+def _parse_seed(untrusted_value: str, name: str) -> str:
+    if not _SEED.fullmatch(untrusted_value):
+        raise InvalidRule(f"{name}: 64 hex digits")
+    return untrusted_value
+
+
 def _parse_holder(untrusted_value: str, name: str) -> str:
     if not _HOLDER.fullmatch(untrusted_value):
         raise InvalidRule(f"{name}: natpmp, igd, igd:ADDRESS or pcp:NONCE")
@@ -300,6 +323,7 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "exact": _parse_yes,
     "beside": _parse_yes,
     "wanted": _parse_yes,
+    "value": _parse_seed,
     "src": _parse_sources,
     "name": _parse_name,
 }
