@@ -15,7 +15,8 @@ from ipaddress import ip_address
 import pytest
 
 from qubesforward.lab.topology import DEFAULT_TOPOLOGY
-from qubesforward.plan.serving import IGD_PORT, PORTMAP_PORT, SSDP_PORT
+from qubesforward.model.entry import PORTMAP_PORT, SSDP_PORT
+from qubesforward.plan.serving import IGD_PORT
 from qubesforward.portmap import pcp_wire
 from qubesforward.portmap.mapping import Transport
 from qubesforward.portmap.pcp_result import Result
