@@ -123,7 +123,8 @@ class Mapping:
 class Mappings:
     """All mappings of the computer, and the file that they are kept in.
 
-    `changed` is whether `save` has something to do.
+    `changed` is whether `save` has something to do, `has_lost` whether that includes
+    mappings that have ended or become narrower.
     """
 
     def __init__(self, file: Path, boot_id: str, now: Callable[[], float]) -> None:
@@ -138,7 +139,7 @@ class Mappings:
         self._closed: set[str] = set()
         self._newest = 0
         self._cut: set[Place] = set()
-        self.changed = False
+        self.changed = self.has_lost = False
 
     def __iter__(self) -> Iterator[Mapping]:
         return iter(self._by_place.values())
@@ -189,7 +190,7 @@ class Mappings:
             _count_down(self._cones, mapping.qube)
         else:
             _count_down(self._inners, (mapping.qube, mapping.inner))
-        self.changed = True
+        self.changed = self.has_lost = True
         return mapping
 
     def close(self, place: Place) -> None:
@@ -245,7 +246,7 @@ class Mappings:
                 each.reach = reach
                 each.renew(min(each.until, last), each.src)
                 self._cut.add(each.place)
-                self.changed = True
+                self.changed = self.has_lost = True
         return too_many
 
     def take_cut(self) -> set[Place]:
@@ -283,7 +284,7 @@ class Mappings:
 
     def save(self, until_reboot: Iterable[str]) -> None:
         """Write all down, with the qubes that are trusted until reboot."""
-        self.changed = False
+        self.changed = self.has_lost = False
         content = {
             "boot": self._boot_id,
             "until_reboot": sorted(until_reboot),

@@ -40,6 +40,9 @@ from qubesforward.qubes.mapping_wire import (
 
 _log = logging.getLogger(__name__)
 
+_SAVE_SECONDS = 1.0
+"""Seconds until new mappings are written down, all of them in one file."""
+
 _SHORT, _LONG = 30, 600
 """Seconds after which it may make sense to ask again."""
 
@@ -74,6 +77,7 @@ class PortmapDesk:
         self._allotment = Allotment(mappings, topology, reconciler, now, boot_id)
         self._commit: asyncio.TimerHandle | None = None
         self._late: asyncio.TimerHandle | None = None
+        self._saving: asyncio.TimerHandle | None = None
         self._pace = Pace()
 
     def restore(self) -> None:
@@ -82,7 +86,7 @@ class PortmapDesk:
 
     def stop(self) -> None:
         """Keep what is known for the next run."""
-        for timer in (self._commit, self._late):
+        for timer in (self._commit, self._late, self._saving):
             if timer is not None:
                 timer.cancel()
         self._save()
@@ -321,10 +325,25 @@ class PortmapDesk:
             _log.error("%s", error)
             for each in fresh:
                 self._mappings.remove(each.place)
-        self._save()
+        self._save_in_time()
         self._reconciler.wake()
 
+    def _save_in_time(self) -> None:
+        """Write down at once what has ended, and soon what is new.
+
+        What is new and lost with this process is asked for again by its gateway; what
+        has ended must not come back.
+        """
+        if self._mappings.has_lost:
+            self._save()
+        elif self._mappings.changed and self._saving is None:
+            loop = asyncio.get_running_loop()
+            self._saving = loop.call_later(_SAVE_SECONDS, self._save)
+
     def _save(self) -> None:
+        if self._saving is not None:
+            self._saving.cancel()
+            self._saving = None
         try:
             self._mappings.save(self.consent.until_reboot)
         except OSError as error:
@@ -341,8 +360,8 @@ class PortmapDesk:
         self._drop_questions()
         self._distrust()
         self._gateways.tell_all()
-        if self._mappings.changed and self._commit is None:
-            self._save()
+        if self._commit is None:
+            self._save_in_time()
 
     def _drop_unplanned(self, plan: Plan) -> None:
         for outcome in plan.outcomes:
