@@ -155,7 +155,8 @@ def test_no_colour_of_a_text_is_our_own(window: QWidget) -> None:
 
 def test_a_qube_is_asked_for_by_name() -> None:
     assert parse_arguments(["work"]).qube == "work"
-    assert parse_arguments([]).qube == ""
+    with pytest.raises(SystemExit):
+        parse_arguments([])
 
 
 def test_the_program_comes_up_and_asks_the_daemon() -> None:
