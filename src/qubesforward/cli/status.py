@@ -73,7 +73,8 @@ class ForwardStatus:
     `path` goes from the outermost hop to the target.
     `is_mapping`: a program of the qube asked for it, by the protocols `vias`, as far as
     they are told. `extent` is how far it reaches, and `edge` where the internet dials
-    it, ``ADDRESS:PORT``; empty if no router has told.
+    it, ``ADDRESS:PORT``; empty if no router has told. `created` is when the daemon took
+    it in, in microseconds since 1970; 0 if nobody knows.
     """
 
     line: str
@@ -91,6 +92,7 @@ class ForwardStatus:
     vias: tuple[str, ...] = ()
     extent: Extent = Extent.LAN
     edge: str = ""
+    created: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,7 @@ def _decode_forward(reader: Reader) -> ForwardStatus:
         vias=reader.texts("via"),
         extent=reader.choice("extent", Extent, Extent.LAN),
         edge=reader.text("edge"),
+        created=reader.number("created"),
     )
 
 
