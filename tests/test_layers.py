@@ -45,7 +45,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "cli.path_model",
         "cli.reaching",
         "cli.reading",
-        "cli.requests",
+        "cli.request",
         "cli.sentences",
         "cli.spec",
         "cli.status",

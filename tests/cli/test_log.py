@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qubesforward.cli.durations import parse_past
-from qubesforward.cli.log import decode_log, format_log
+from qubesforward.cli.log import format_log
+from qubesforward.cli.log_lines import decode_log
 from qubesforward.cli.table import Screen
 from qubesforward.errors import InvalidRule, MalformedMessage
 from tests.cli.conftest import Run

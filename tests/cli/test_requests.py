@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qubesforward.cli.requests import decode_requests, describe_request
+from qubesforward.cli.request import decode_requests, describe_request
 from qubesforward.errors import MalformedMessage
 from tests.cli.conftest import Run
 from tests.cli.fake_daemon import FakeDaemon

@@ -18,7 +18,13 @@ from qubesforward.daemon.main import Daemon
 from qubesforward.lab.qubesdb_server import QubesDBServer
 from qubesforward.qubes.admin_async import AsyncAdminClient
 from qubesforward.qubes.admin_server import AdminException, Refused, serve_admin
-from qubesforward.qubes.admin_wire import Call, Event, Property, encode_properties
+from qubesforward.qubes.admin_wire import (
+    Call,
+    Event,
+    Property,
+    encode_properties,
+    encode_property,
+)
 from qubesforward.qubes.qubesdb import QubesDB
 
 CHAIN = {
@@ -158,6 +164,9 @@ class World:
             raise Refused(call.method)
         if call.method == "admin.vm.property.GetAll":
             return self._properties(call.dest)
+        if call.method == "admin.vm.property.Get" and call.arg == "label":
+            label = self.qubes[call.dest].get("label", "red")
+            return encode_property(Property(label, "label"))
         if call.method == "admin.vm.feature.CheckWithTemplate":
             return b"1"
         features = self.features.setdefault(call.dest, {})

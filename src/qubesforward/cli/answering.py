@@ -9,12 +9,8 @@ from qubesforward.cli.console import Console
 from qubesforward.cli.exits import DONE, REFUSED, UsageError
 from qubesforward.cli.firewall import COMPUTER, Firewall
 from qubesforward.cli.reaching import describe_extent
-from qubesforward.cli.requests import (
-    Request,
-    decode_requests,
-    find_request,
-    format_port,
-)
+from qubesforward.cli.request import Request, decode_requests, format_port
+from qubesforward.cli.requests import find_request
 from qubesforward.cli.sentences import (
     describe_silence,
     explain_forwards,

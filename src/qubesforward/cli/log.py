@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
-from qubesforward.cli.choosing import read_line
 from qubesforward.cli.console import Console
-from qubesforward.cli.durations import format_moment
 from qubesforward.cli.firewall import COMPUTER, Firewall
-from qubesforward.cli.reaching import name_protocols
-from qubesforward.cli.reading import show_text
-from qubesforward.cli.sentences import format_mapping, is_unlimited, join_words
+from qubesforward.cli.log_lines import (
+    LogLine,
+    decode_log,
+    describe_line,
+    format_time,
+)
 from qubesforward.cli.table import (
     GREEN,
     NOTHING,
@@ -25,8 +23,6 @@ from qubesforward.cli.table import (
     Screen,
     format_table,
 )
-from qubesforward.errors import MalformedMessage
-from qubesforward.model.rule import REBOOT, ForwardRule, Origin
 
 _HEADER = ("TIME", "EVENT", "QUBE", "FORWARD", "DETAILS")
 _COLOURS = {
@@ -40,28 +36,6 @@ _COLOURS = {
     "refused": RED,
     "declined": RED,
 }
-_WANTED = ("added", "changed", "confirmed")
-"""Events at which the whole rule is told."""
-
-_TEXTS = ("event", "qube", "rule", "reason", "by", "owner", "origin")
-
-_AGREED = {"by policy": "as its policy allows", "by user": "as the user agreed"}
-"""What the log has for a mapping's reason, with the protocol after it."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One event; texts are empty and `path` is, where the event has none."""
-
-    moment: float
-    event: str
-    qube: str
-    rule: str
-    reason: str
-    by: str
-    owner: str
-    origin: str
-    path: tuple[str, ...]
 
 
 def show_log(console: Console, firewall: Firewall, qube: str, since: int) -> None:
@@ -79,75 +53,12 @@ def show_log(console: Console, firewall: Firewall, qube: str, since: int) -> Non
         console.say("The log has nothing of that.")
 
 
-def decode_log(data: bytes) -> tuple[list[LogLine], bool, str]:
-    """Read a ``Log+forward`` answer: events, whether there are more, the problem.
-
-    Raise `MalformedMessage` if it is none.
-    """
-    try:
-        found = json.loads(data.decode("utf-8"))
-        lines = [_decode_line(each) for each in found["events"]]
-        return lines, bool(found.get("more")), show_text(str(found.get("problem", "")))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise MalformedMessage("log: the answer is none") from None
-
-
-def _decode_line(fields: dict[str, object]) -> LogLine:
-    path = fields.get("path", [])
-    if not isinstance(path, list):
-        raise TypeError("path")
-    text = {name: show_text(str(fields.get(name, ""))) for name in _TEXTS}
-    moment = datetime.fromisoformat(str(fields["time"])).timestamp()
-    return LogLine(moment=moment, path=tuple(show_text(str(n)) for n in path), **text)
-
-
 def format_log(lines: Sequence[LogLine], screen: Screen) -> str:
     """Write a table of events, in this computer's own time zone."""
     return format_table(_HEADER, [_format_line(line) for line in lines], screen)
 
 
 def _format_line(line: LogLine) -> list[Cell]:
-    moment = f"{datetime.fromtimestamp(line.moment):%Y-%m-%d %H:%M:%S}"
     event = Painted(line.event, _COLOURS.get(line.event, ""))
-    rule = read_line(line.rule) if line.rule else None
-    forward, details = NOTHING, []
-    if isinstance(rule, ForwardRule):
-        forward = f"{format_mapping(rule)} {rule.forwardtype}"
-        if line.event in _WANTED:
-            details += _describe_rule(rule, line.moment)
-    elif line.rule:
-        details.append(f"asked: {line.rule}")
-    details = [*_describe_origin(line), *details]
-    if line.owner:
-        details.append(f"a rule of {line.owner}")
-    if line.path:
-        details.append(f"through {join_words(line.path)}")
-    if line.reason and not _is_grant(line):
-        details.append(line.reason)
-    return [moment, event, line.qube or NOTHING, forward, "; ".join(details) or NOTHING]
-
-
-def _is_grant(line: LogLine) -> bool:
-    return line.event == "granted" and bool(line.rule)
-
-
-def _describe_origin(line: LogLine) -> list[str]:
-    """Say who did it, or asked for it."""
-    if _is_grant(line):
-        agreed, _, via = line.reason.partition(", ")
-        by = "".join(f" by {name}" for name in name_protocols([via]) if name)
-        asked = f"a program asked {line.by}{by}"
-        return [asked, _AGREED.get(agreed, agreed)]
-    said = [f"by {line.by}"] if line.by else []
-    if line.origin == Origin.PORTMAP:
-        said.append("a program asks" if line.event == "requested" else "for a program")
-    return said
-
-
-def _describe_rule(rule: ForwardRule, moment: float) -> list[str]:
-    said = [] if is_unlimited(rule.srchost) else [f"from {rule.srchost}"]
-    if rule.expire == REBOOT:
-        said.append("until the computer restarts")
-    elif isinstance(rule.expire, int):
-        said.append(f"until {format_moment(rule.expire, int(moment))}")
-    return [*said, rule.comment] if rule.comment else said
+    told = [line.qube, *describe_line(line)]
+    return [format_time(line), event, *(text or NOTHING for text in told)]

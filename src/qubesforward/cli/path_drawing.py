@@ -268,7 +268,7 @@ def _draw_arrow(
     y = _PAD + _BOX_HEIGHT / 2
     colour = palette.colour_of(node.state)
     tip, start = x + _ARROW - 5, x + 5
-    is_open = node.state is State.ACTIVE
+    is_open = node.state in (State.ACTIVE, None)
     end = tip - 7
     shapes: list[Shape] = [
         Line(((start, y), (end, y)), colour, 2.0, dashed=not is_open),

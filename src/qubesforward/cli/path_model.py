@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from qubesforward.cli.sentences import format_protos, format_source
@@ -44,8 +44,8 @@ class PathNode:
 
     `label` is the name of the qube's label, empty if nobody knows. `addresses` are
     where it is dialled, `port_in` on which port, `port_out` to which port it sends
-    on; a target has no `port_out`. Counters are of what came in. Outside has no
-    state (None).
+    on; a target has no `port_out`. Counters are of what came in. Outside, and what is
+    only planned, has no state (None).
     """
 
     place: Place
@@ -86,9 +86,17 @@ class PathModel:
 
 
 def build_path(
-    forward: ForwardStatus, qube: str, labels: Mapping[str, str]
+    forward: ForwardStatus,
+    qube: str,
+    labels: Mapping[str, str],
+    *,
+    planned: bool = False,
 ) -> PathModel:
-    """Make the picture's data of a forward to `qube`; `labels` are qube → label."""
+    """Make the picture's data of a forward to `qube`; `labels` are qube → label.
+
+    Of one that is `planned` only, no hop has heard: where nothing is in its way, its
+    places have no state.
+    """
     nodes = _describe_outside(forward)
     groups = _group_steps(forward.path)
     addresses: tuple[str, ...] = forward.dial
@@ -110,6 +118,8 @@ def build_path(
                 reason=forward.reason,
             )
         )
+    if planned and forward.state in (State.ACTIVE, State.PENDING):
+        nodes = [replace(node, state=None, reason="") for node in nodes]
     return PathModel(
         tuple(nodes), format_protos(forward.rule), forward.state, forward.reason
     )

@@ -8,13 +8,8 @@ from time import sleep, time
 
 from qubesforward.cli.console import Console
 from qubesforward.cli.firewall import COMPUTER, Firewall
-from qubesforward.cli.requests import (
-    Request,
-    decode_requests,
-    format_port,
-    format_request,
-    read_reaches,
-)
+from qubesforward.cli.request import Request, decode_requests, format_port
+from qubesforward.cli.requests import format_request, read_reaches
 from qubesforward.errors import AdminError, MalformedMessage, Unavailable
 
 _ASKED = ("connection-established", "portmap-requested")

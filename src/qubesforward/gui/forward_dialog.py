@@ -64,7 +64,7 @@ class ForwardDialog(QDialog):
         self._is_sent = False
         self.form = ForwardForm(qube, self)
         self.sentence = PlainLabel(parent=self)
-        self.path = PathView(self)
+        self.path = PathView(self, qube, planned=True)
         self.wait = QCheckBox(self.tr("&Wait until the port is free"), self)
         self._make_buttons()
         self._lay_out()

@@ -33,6 +33,7 @@ class ForwardsDesk(QObject):
         self._firewall = firewall
         self._pane = pane
         self.dialog: ForwardDialog | None = None
+        pane.path.follow(firewall.labels)
         firewall.status_read.connect(pane.show_status)
         firewall.policy_read.connect(pane.portmap.show_policy)
         pane.add_wanted.connect(self._add)
@@ -58,6 +59,7 @@ class ForwardsDesk(QObject):
     def _open(self, draft: Draft | None, present: ForwardRule | None) -> None:
         dialog = ForwardDialog(self._firewall.qube, draft, present, self._pane.window())
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.path.follow(self._firewall.labels)
         dialog.planned.connect(partial(self._plan, dialog))
         dialog.wanted.connect(partial(self._want, dialog))
         dialog.finished.connect(self._forget)

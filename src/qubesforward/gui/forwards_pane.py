@@ -48,7 +48,7 @@ class ForwardsPane(QWidget):
         self._awaited: Key | None = None
         self.table = ForwardsTable(qube, self)
         self.sentence = PlainLabel(parent=self)
-        self.path = PathView(self)
+        self.path = PathView(self, qube)
         self.portmap = PortmapBox(self)
         confirm = {self.tr("Use them here"): self._confirm}
         self.copied = Notice(confirm, self)

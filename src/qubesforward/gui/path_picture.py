@@ -17,12 +17,10 @@ from PyQt6.QtGui import (
 )
 from PyQt6.QtWidgets import (
     QFileDialog,
-    QLabel,
     QMenu,
     QMessageBox,
     QSizePolicy,
     QToolTip,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -36,6 +34,7 @@ from qubesforward.gui.painting import (
     pick_palette,
     render_image,
 )
+from qubesforward.gui.plain import plain_tip
 from qubesforward.gui.words import say
 
 _EMPTY = Drawing(520, 122, ())
@@ -174,8 +173,8 @@ class PathPicture(QWidget):
         """Tell about the place below the pointer."""
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
             node = self._find_node(self.find_place(QPointF(event.pos())))
-            words = "" if node is None else describe_node(node)
-            QToolTip.showText(event.globalPos(), words, self)
+            tip = "" if node is None else plain_tip(describe_node(node))
+            QToolTip.showText(event.globalPos(), tip, self)
             return True
         return super().event(event)
 
@@ -225,50 +224,10 @@ class PathPicture(QWidget):
         return min(self._wanted_scale(), max(room, _SMALLEST))
 
 
-class PathView(QWidget):
-    """The picture, and below it what the chosen place says."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.picture = PathPicture()
-        self.details = QLabel()
-        # Reasons are a hop's own words: nothing in them is markup.
-        self.details.setTextFormat(Qt.TextFormat.PlainText)
-        self.details.setWordWrap(True)
-        self.details.setMinimumHeight(2 * self.fontMetrics().height())
-        self.details.setAlignment(
-            Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft
-        )
-        self.details.setAccessibleName(self.tr("About the chosen place"))
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.picture)
-        layout.addWidget(self.details)
-        self.picture.hop_clicked.connect(self._tell)
-
-    def set_path(self, model: PathModel | None) -> None:
-        """Show a path, or nothing."""
-        self.picture.set_path(model)
-        self._tell(self.picture.chosen)
-
-    def _tell(self, name: str) -> None:
-        model = self.picture.model
-        if model is None:
-            self.details.setText("")
-            return
-        node = model.find(name)
-        if node is not None:
-            self.details.setText(describe_node(node))
-        elif model.reason:
-            self.details.setText(model.reason)
-        else:
-            self.details.setText(self.tr("Click a place to see what it says."))
-
-
 def describe_node(node: PathNode) -> str:
     """Tell about a place: its state, why, where it is dialled, what came through."""
-    state = say(STATES[node.state]) if node.state else ""
-    said = f"{name_of(node, say)}: {state}"
+    name = name_of(node, say)
+    said = f"{name}: {say(STATES[node.state])}" if node.state else name
     if node.reason:
         said += f" ({node.reason})"
     if node.addresses:

@@ -11,6 +11,7 @@ from PyQt6.QtCore import QObject, QTimer, pyqtSignal
 from qubesforward.cli.status import Status, decode_plan, decode_status
 from qubesforward.errors import ForwardError, InvalidRule
 from qubesforward.gui.calls import Calls, OnAnswer, OnFailure
+from qubesforward.gui.labels import Labels
 from qubesforward.gui.portmap_policy import FEATURES, PortmapPolicy, read_policy
 from qubesforward.gui.worker import Worker
 from qubesforward.model.rule import ForwardRule, OutboundRule
@@ -41,7 +42,8 @@ class QubeFirewall(QObject):
 
     `status_read` has a `Status`; `outbound_read` the outbound rules; `policy_read` a
     `PortmapPolicy`; each comes at the start and whenever it may have changed. `failed`
-    is what could not be read. All texts are as the daemon gave them.
+    is what could not be read. All texts are as the daemon gave them. `labels` are those
+    of any qubes.
     """
 
     status_read = pyqtSignal(object)
@@ -54,6 +56,7 @@ class QubeFirewall(QObject):
         self.qube = qube
         self._worker = worker
         self._calls = Calls(worker, self)
+        self.labels = Labels(worker, self)
         self._plan = 0
         self._features: dict[str, str] = {}
         self._status = _Look(self._ask_status, self)
