@@ -25,7 +25,8 @@ from pytestqt.qtbot import QtBot
 
 from qubesforward.gui.forward_dialog import ForwardDialog
 from qubesforward.gui.outbound_dialog import OutboundDialog
-from qubesforward.gui.settings import SettingsWindow, parse_arguments
+from qubesforward.gui.settings import SettingsWindow
+from qubesforward.gui.settings_program import parse_arguments
 from qubesforward.gui.worker import Worker
 from tests.gui.daemon_thread import Computer
 from tests.gui.hands import press_key
@@ -165,7 +166,7 @@ def test_the_program_comes_up_and_asks_the_daemon() -> None:
         served.bind(path)
         served.listen()
         served.settimeout(20)
-        start = "from qubesforward.gui.settings import main; main()"
+        start = "from qubesforward.gui.settings_program import main; main()"
         options = ["work", "--qubesd", path, "--forwardd", path]
         environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
         process = subprocess.Popen(

@@ -18,6 +18,7 @@ from qubesforward.gui.forwards_rows import (
     sort_value,
 )
 from qubesforward.gui.plain import plain_tip
+from qubesforward.gui.row_changes import find_changes
 from qubesforward.gui.states import state_icon
 
 _ROOT = QModelIndex()
@@ -50,26 +51,19 @@ class ForwardsModel(QAbstractTableModel):
         return self._forwards[row]
 
     def _move_to(self, forwards: Sequence[ForwardStatus]) -> None:
-        new = [key_of(forward) for forward in forwards]
-        wanted = set(new)
-        if len(wanted) != len(new):
+        before = [key_of(forward) for forward in self._forwards]
+        changes = find_changes(before, [key_of(forward) for forward in forwards])
+        if changes is None:
             self._reset(forwards)
             return
-        for row in reversed(range(len(self._forwards))):
-            if key_of(self._forwards[row]) not in wanted:
-                self.beginRemoveRows(_ROOT, row, row)
-                del self._forwards[row]
-                self.endRemoveRows()
-        kept = [key_of(forward) for forward in self._forwards]
-        present = set(kept)
-        if kept != [key for key in new if key in present]:
-            self._reset(forwards)
-            return
-        for row, forward in enumerate(forwards):
-            if key_of(forward) not in present:
-                self.beginInsertRows(_ROOT, row, row)
-                self._forwards.insert(row, forward)
-                self.endInsertRows()
+        for row in changes.removed:
+            self.beginRemoveRows(_ROOT, row, row)
+            del self._forwards[row]
+            self.endRemoveRows()
+        for row in changes.inserted:
+            self.beginInsertRows(_ROOT, row, row)
+            self._forwards.insert(row, forwards[row])
+            self.endInsertRows()
         self.show_forwards(forwards, self._now)
 
     def _reset(self, forwards: Sequence[ForwardStatus]) -> None:

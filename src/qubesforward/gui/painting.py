@@ -3,21 +3,34 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import (
     QColor,
     QFont,
     QFontDatabase,
     QFontMetricsF,
+    QIcon,
     QImage,
     QPainter,
     QPalette,
     QPen,
+    QPixmap,
     QPolygonF,
 )
 
 from qubesforward.cli.drawing import Box, Drawing, Line, Shape, Text
-from qubesforward.cli.path_drawing import DARK, LIGHT, Palette
+from qubesforward.cli.path_drawing import (
+    DARK,
+    LABELS,
+    LIGHT,
+    UNKNOWN_LABEL,
+    Palette,
+)
+
+_ICON = 64
+"""Pixels of a drawn icon; it is scaled down."""
 
 _DARK_BELOW = 128
 """Lightness of a window's ground below which text on it is light."""
@@ -49,6 +62,20 @@ def make_font(size: float, bold: bool) -> QFont:
 def measure_text(text: str, size: float, bold: bool) -> float:
     """Return the width of a text in pixels of a drawing."""
     return QFontMetricsF(make_font(size, bold)).horizontalAdvance(text)
+
+
+@cache
+def label_icon(label: str) -> QIcon:
+    """Return a square in the colour of a label, seen on light and dark grounds."""
+    pixmap = QPixmap(_ICON, _ICON)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    fill = LABELS.get(label, UNKNOWN_LABEL)
+    margin, side = _ICON / 10, _ICON * 0.8
+    box = Box(margin, margin, side, side, _ICON / 8, fill, UNKNOWN_LABEL, _ICON / 24)
+    paint_drawing(painter, Drawing(_ICON, _ICON, (box,)))
+    painter.end()
+    return QIcon(pixmap)
 
 
 def paint_drawing(painter: QPainter, drawing: Drawing) -> None:

@@ -12,6 +12,7 @@ from qubesforward.cli.status import Status, decode_plan, decode_status
 from qubesforward.errors import ForwardError, InvalidRule
 from qubesforward.gui.calls import Calls, OnAnswer, OnFailure
 from qubesforward.gui.labels import Labels
+from qubesforward.gui.look import Done, Look, may_change_paths
 from qubesforward.gui.portmap_policy import FEATURES, PortmapPolicy, read_policy
 from qubesforward.gui.worker import Worker
 from qubesforward.model.rule import ForwardRule, OutboundRule
@@ -21,17 +22,8 @@ _FIREWALL = "admin.vm.firewall."
 _FORWARD = "forward"
 _NO_FEATURE = "QubesFeatureNotFoundError"
 
-_GATHER = 60
-"""Milliseconds in which what happens is answered by one look."""
-
 _LOOK = 5000
 """Milliseconds between looks at counters, which no event tells."""
-
-# Whatever of this happens to any qube can change a path.
-_TOPOLOGY = ("domain-start", "domain-shutdown", "domain-add", "domain-delete")
-
-Done = Callable[[], None]
-"""Is called when a change is stored."""
 
 Refused = Callable[[str], None]
 """Is given why a change was not made."""
@@ -59,9 +51,9 @@ class QubeFirewall(QObject):
         self.labels = Labels(worker, self)
         self._plan = 0
         self._features: dict[str, str] = {}
-        self._status = _Look(self._ask_status, self)
-        self._outbound = _Look(self._ask_outbound, self)
-        self._policy = _Look(self._ask_policy, self)
+        self._status = Look(self._ask_status, self)
+        self._outbound = Look(self._ask_outbound, self)
+        self._policy = Look(self._ask_policy, self)
         self._counters = QTimer(self)
         self._counters.setInterval(_LOOK)
         self._counters.timeout.connect(self._status.wake)
@@ -91,10 +83,7 @@ class QubeFirewall(QObject):
             self._outbound.wake()
         if "feature" in name and is_ours:
             self._policy.wake()
-        if (
-            name.startswith(("forward-", "portmap-", "property-", *_TOPOLOGY))
-            or name == "firewall-changed"
-        ):
+        if may_change_paths(name):
             self._status.wake()
 
     def _ask(
@@ -270,37 +259,6 @@ class QubeFirewall(QObject):
             refused(message)
 
         self._ask(name, arg, lines, take, fail)
-
-
-class _Look:
-    """Asks anew after `wake`, soon, and never while an answer is still to come.
-
-    `ask` is given what it has to call when the answer has come, or will not.
-    """
-
-    def __init__(self, ask: Callable[[Done], None], parent: QObject) -> None:
-        self._ask = ask
-        self._is_asking = False
-        self._is_again = False
-        self._timer = QTimer(parent)
-        self._timer.setInterval(_GATHER)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._begin)
-
-    def wake(self) -> None:
-        if self._is_asking:
-            self._is_again = True
-        elif not self._timer.isActive():
-            self._timer.start()
-
-    def _begin(self) -> None:
-        self._is_asking, self._is_again = True, False
-        self._ask(self._finish)
-
-    def _finish(self) -> None:
-        self._is_asking = False
-        if self._is_again:
-            self.wake()
 
 
 def _addition(rule: ForwardRule, instead: ForwardRule | None, force: bool) -> list[str]:

@@ -1,17 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``qubes-forward-settings``: the firewall of a qube, or all that is open."""
+"""The settings window of one qube, with the tab for its firewall."""
 
 from __future__ import annotations
 
-import argparse
-import signal
-import sys
-from collections.abc import Sequence
-
-from PyQt6.QtCore import QSize, QTimer
+from PyQt6.QtCore import QSize
 from PyQt6.QtGui import QCloseEvent, QHideEvent, QShowEvent
 from PyQt6.QtWidgets import (
-    QApplication,
     QDialogButtonBox,
     QMessageBox,
     QTabWidget,
@@ -22,7 +16,6 @@ from PyQt6.QtWidgets import (
 from qubesforward.gui.firewall_page import FirewallPage
 from qubesforward.gui.scroll import FittingScroll
 from qubesforward.gui.worker import Worker
-from qubesforward.qubes.paths import FORWARDD_SOCKET, QUBESD_SOCKET
 
 _BUTTON = QDialogButtonBox.StandardButton
 
@@ -109,31 +102,3 @@ class SettingsWindow(QWidget):
         elif answer == QMessageBox.StandardButton.Discard:
             self.page.outbound.discard()
             self.close()
-
-
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return what is asked for: `qube`, whose firewall is shown."""
-    parser = argparse.ArgumentParser(
-        prog="qubes-forward-settings",
-        description="Firewall and forwarded ports of a qube.",
-    )
-    parser.add_argument("qube", metavar="QUBE")
-    parser.add_argument("--qubesd", default=QUBESD_SOCKET, help=argparse.SUPPRESS)
-    parser.add_argument("--forwardd", default=FORWARDD_SOCKET, help=argparse.SUPPRESS)
-    return parser.parse_args(arguments)
-
-
-def main() -> int:
-    """Run the window; return the exit status."""
-    options = parse_arguments()
-    application = QApplication(sys.argv[:1])
-    application.setApplicationName("qubes-forward-settings")
-    application.setApplicationDisplayName("Qubes")
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    worker = Worker(options.qubesd, options.forwardd)
-    worker.start()
-    window = SettingsWindow(worker, options.qube)
-    QTimer.singleShot(0, window.show)
-    status = application.exec()
-    worker.close()
-    return status
