@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar, cast
+
 from PyQt6.QtCore import QObject
 from PyQt6.QtWidgets import QWidget
 
-from qubesforward.gui.overview import open_overview
+from qubesforward.gui.overview import Overview, open_overview
 from qubesforward.gui.settings import SettingsWindow
 from qubesforward.gui.worker import Worker
+
+_Window = TypeVar("_Window", bound=QWidget)
 
 
 class Windows(QObject):
@@ -21,20 +26,29 @@ class Windows(QObject):
 
     def show(self, qube: str = "") -> None:
         """Show the settings of a qube; without a name what is open on the computer."""
-        window = self.shown.get(qube)
-        if window is None or not window.isVisible():
-            window = self._make(qube)
-            self.shown[qube] = window
-        window.show()
-        window.raise_()
-        window.activateWindow()
-
-    def _make(self, qube: str) -> QWidget:
-        gone = self.shown.pop(qube, None)
-        if gone is not None:
-            gone.deleteLater()
         if qube:
-            return SettingsWindow(self._worker, qube)
+            self._show(qube, lambda: SettingsWindow(self._worker, qube))
+        else:
+            self.show_overview()
+
+    def show_overview(self) -> Overview:
+        """Show what is open on the computer."""
+        return self._show("", self._make_overview)
+
+    def _make_overview(self) -> Overview:
         overview = open_overview(self._worker)
         overview.settings_wanted.connect(self.show)
         return overview
+
+    def _show(self, name: str, make: Callable[[], _Window]) -> _Window:
+        window = cast("_Window | None", self.shown.get(name))
+        if window is not None and not window.isVisible():
+            window.deleteLater()
+            window = None
+        if window is None:
+            window = make()
+            self.shown[name] = window
+        window.show()
+        window.raise_()
+        window.activateWindow()
+        return window
