@@ -53,7 +53,15 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "lab": ("errors", "model", "qubes"),
 }
 
-PURE = ("model/*.py", "plan/*.py", "nft/*.py", "portmap/*.py", "qubes/*_wire.py")
+PURE = (
+    "model/*.py",
+    "plan/*.py",
+    "nft/*.py",
+    "portmap/*.py",
+    "qubes/*_wire.py",
+    "cli/drawing.py",
+    "cli/path_*.py",
+)
 
 BANNED_IN_PURE = (
     "PyQt6",

@@ -6,7 +6,8 @@ The same drawing goes to a file here, and to the screen where there is a desktop
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from xml.sax.saxutils import escape, quoteattr
 
 Point = tuple[float, float]
@@ -76,6 +77,27 @@ class Drawing:
     shapes: tuple[Shape, ...]
     areas: tuple[Area, ...] = ()
     words: str = ""
+
+
+def stack_drawings(drawings: Sequence[Drawing]) -> Drawing:
+    """Put drawings below one another."""
+    shapes: list[Shape] = []
+    areas: list[Area] = []
+    height = 0.0
+    for drawing in drawings:
+        shapes += [_move_down(shape, height) for shape in drawing.shapes]
+        areas += [replace(area, y=area.y + height) for area in drawing.areas]
+        height += drawing.height
+    width = max((drawing.width for drawing in drawings), default=0.0)
+    words = "\n".join(drawing.words for drawing in drawings)
+    return Drawing(width, height, tuple(shapes), tuple(areas), words)
+
+
+def _move_down(shape: Shape, height: float) -> Shape:
+    if isinstance(shape, Line):
+        moved = tuple((x, y + height) for x, y in shape.points)
+        return replace(shape, points=moved)
+    return replace(shape, y=shape.y + height)
 
 
 def format_svg(drawing: Drawing, background: str) -> str:

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 
 from qubesforward.cli.exits import UsageError
 from qubesforward.cli.status import Status, decode_plan, decode_status
-from qubesforward.errors import AdminError, MalformedMessage, Unavailable
+from qubesforward.errors import AdminError, ForwardError, MalformedMessage, Unavailable
 from qubesforward.model.hosts import Address
 from qubesforward.model.rule import ForwardRule
 from qubesforward.model.text import format_rule
 from qubesforward.qubes.admin import AdminClient
-from qubesforward.qubes.admin_wire import NO_ANSWER, Event
+from qubesforward.qubes.admin_wire import NO_ANSWER, Event, decode_property
 
 COMPUTER = "dom0"
 """The destination that stands for every qube."""
@@ -159,6 +159,15 @@ class Firewall:
     def set_feature(self, qube: str, name: str, value: str) -> None:
         """Set a feature of a qube."""
         self._client.call("admin.vm.feature.Set", qube, name, value.encode("ascii"))
+
+    def read_label(self, qube: str) -> str:
+        """Return the name of a qube's label; empty if nobody tells."""
+        try:
+            told = self._client.call("admin.vm.property.Get", qube, "label")
+            return decode_property(told).value
+        except ForwardError:
+            # It is a colour in a picture, which goes without.
+            return ""
 
     def status(self, qube: str = COMPUTER) -> bytes:
         """Return the answer about a qube, or about all of them."""

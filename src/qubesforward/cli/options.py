@@ -82,7 +82,7 @@ _NARROWS = {
 }
 """What else, of `_ONLY_OPENING` and ends, goes with which command."""
 
-_NEEDS_QUBE = ("--close", "--diagnose", "--portmap", "--portmap-reach")
+_NEEDS_QUBE = ("--close", "--diagnose", "--picture", "--portmap", "--portmap-reach")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -139,6 +139,7 @@ def parse_forward_options(name: str, argv: Sequence[str] | None) -> argparse.Nam
         "       %(prog)s [VM] [--json]\n"
         "       %(prog)s VM --close OUTER[/PROTO] | [VM] --close-all\n"
         "       %(prog)s VM --diagnose [OUTER[/PROTO]...] [--from ADDRESS] [--json]\n"
+        "       %(prog)s VM --picture FILE.svg [OUTER[/PROTO]...]\n"
         "       %(prog)s [VM] --log [--since TIME] [--json]\n"
         "       %(prog)s [VM] --requests [--wait] [--json]\n"
         "       %(prog)s --grant ID [--until-reboot | --for-good]\n"
@@ -153,6 +154,7 @@ def parse_forward_options(name: str, argv: Sequence[str] | None) -> argparse.Nam
     add("--close", metavar="OUTER[/PROTO]", action="append", help="close a port")
     add("--close-all", action="store_true", help="close all ports, of all qubes")
     add("--diagnose", action="store_true", help="say why it does not work, hop by hop")
+    add("--picture", metavar="FILE", help="draw the way of each forward, as SVG")
     add("--log", action="store_true", help="show what was opened and closed, and when")
     add("--since", metavar="TIME", help="of the log: since 2h ago, 18:30, 2026-12-24")
     _add_requests(parser)
@@ -226,10 +228,11 @@ def _add_ends(parser: _Parser) -> None:
 def _list_commands(options: argparse.Namespace) -> list[str]:
     """Return what is asked for, by the names of the options."""
     asked = {
-        "PORTS": options.ports and not options.diagnose,
+        "PORTS": options.ports and not options.diagnose and options.picture is None,
         "--close": options.close,
         "--close-all": options.close_all,
         "--diagnose": options.diagnose,
+        "--picture": options.picture is not None,
         "--log": options.log,
         "--requests": options.requests,
         "--grant": options.grant is not None,

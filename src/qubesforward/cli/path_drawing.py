@@ -77,7 +77,7 @@ _WAITING = (State.PENDING, State.UNCONFIRMED, State.EXPIRED)
 
 # Told apart also by those who see no red or no green: Okabe and Ito's colours.
 LIGHT = Palette(
-    "#ffffff", "#f6f6f6", "#202020", "#6a6a6a", "#007a5a", "#a86400", "#c03010"
+    "#ffffff", "#f6f6f6", "#202020", "#6a6a6a", "#007a5a", "#955800", "#c03010"
 )
 DARK = Palette(
     "#232629", "#31363b", "#f0f0f0", "#a8adb2", "#35c99b", "#f0a830", "#ff7f50"

@@ -52,8 +52,9 @@ _Command = Callable[[Namespace, Console, Firewall, str], int]
 def _find_command(options: Namespace) -> _Command | None:
     """Return what is asked for; None for a listing."""
     commands: list[tuple[object, _Command]] = [
-        # It takes ports too, and so does not come after opening.
+        # They take ports too, and so do not come after opening.
         (options.diagnose, _diagnose),
+        (options.picture is not None, _draw),
         (options.ports, _open),
         (options.close or options.close_all, _close),
         (options.log, _show_log),
@@ -85,6 +86,14 @@ def _diagnose(
 
     client = read_client(options)
     return diagnose(console, firewall, qube, read_specs(options), client)
+
+
+def _draw(options: Namespace, console: Console, firewall: Firewall, qube: str) -> int:
+    from qubesforward.cli.asking import read_specs
+    from qubesforward.cli.picture import draw_forwards
+
+    specs = read_specs(options)
+    return draw_forwards(console, firewall, qube, specs, options.picture)
 
 
 def _show_log(
