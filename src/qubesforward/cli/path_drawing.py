@@ -85,8 +85,8 @@ DARK = Palette(
 
 _PAD = 12.0
 _BOX_HEIGHT = 98.0
-_NARROWEST, _WIDEST = 128.0, 220.0
-_ARROW = 78.0
+_NARROWEST, _WIDEST = 116.0, 220.0
+_ARROW = 66.0
 _NAME, _SMALL = 13.0, 11.0
 _BAR = 6.0
 
@@ -112,7 +112,7 @@ def draw_path(
             shapes += _draw_arrow(x, node, model, palette, measure)
             x += _ARROW
         lines = _write_node(node, say)
-        width = max(measure(text, size, bold) for text, size, bold in lines) + 28
+        width = max(measure(text, size, bold) for text, size, bold in lines) + 24
         width = min(max(width, _NARROWEST), _WIDEST)
         lines = [(_cut(t, width - 20, s, b, measure), s, b) for t, s, b in lines]
         is_chosen = node.name == chosen and not node.is_outside
@@ -234,8 +234,8 @@ def draw_symbol(
 ) -> list[Shape]:
     """Draw the mark of a state around a point: each kind has a shape of its own.
 
-    Open is a disc with a tick, waiting a ring with a clock's hands, everything else
-    a square on its corner with a cross.
+    Open is a disc with a tick, waiting a ring with a clock's hands, a taken port a
+    warning triangle, everything else a square on its corner with a cross.
     """
     colour, ink = palette.colour_of(state), palette.background
 
@@ -251,10 +251,15 @@ def draw_symbol(
         thick = size / 4
         ring = replace(disc, fill="", stroke=colour, thick=thick)
         return [ring, Line(hands, colour, thick)]
+    if state is State.CONFLICT:
+        triangle = at((0, -1.15), (1.25, 0.95), (-1.25, 0.95))
+        strokes = [((0.0, -0.35), (0.0, 0.25)), ((0.0, 0.6), (0.0, 0.62))]
+        marks = [Line(at(*each), ink, size / 3.5) for each in strokes]
+        return [Line(triangle, colour, closed=True), *marks]
     square = at((0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0))
     cross = ((-0.4, -0.4), (0.4, 0.4)), ((-0.4, 0.4), (0.4, -0.4))
-    strokes = [Line(at(*each), ink, size / 3.5) for each in cross]
-    return [Line(square, colour, closed=True), *strokes]
+    marks = [Line(at(*each), ink, size / 3.5) for each in cross]
+    return [Line(square, colour, closed=True), *marks]
 
 
 def _draw_arrow(

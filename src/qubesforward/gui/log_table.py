@@ -141,6 +141,8 @@ class LogTable(QTableView):
         self.setWordWrap(False)
         self.setAccessibleName(self.tr("Audit log"))
         self.verticalHeader().hide()
+        height = round(self.fontMetrics().height() * 1.5)
+        self.verticalHeader().setDefaultSectionSize(height)
         self.horizontalHeader().setStretchLastSection(True)
         self.horizontalHeader().setResizeContentsPrecision(_MEASURED)
         self.horizontalHeader().setHighlightSections(False)

@@ -29,6 +29,9 @@ from qubesforward.cli.path_drawing import (
     Palette,
 )
 
+TRANSPARENT = "#00000000"
+"""The ground of icons."""
+
 _ICON = 64
 """Pixels of a drawn icon; it is scaled down."""
 
@@ -67,15 +70,11 @@ def measure_text(text: str, size: float, bold: bool) -> float:
 @cache
 def label_icon(label: str) -> QIcon:
     """Return a square in the colour of a label, seen on light and dark grounds."""
-    pixmap = QPixmap(_ICON, _ICON)
-    pixmap.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(pixmap)
     fill = LABELS.get(label, UNKNOWN_LABEL)
     margin, side = _ICON / 10, _ICON * 0.8
     box = Box(margin, margin, side, side, _ICON / 8, fill, UNKNOWN_LABEL, _ICON / 24)
-    paint_drawing(painter, Drawing(_ICON, _ICON, (box,)))
-    painter.end()
-    return QIcon(pixmap)
+    image = render_image(Drawing(_ICON, _ICON, (box,)), TRANSPARENT, 1)
+    return QIcon(QPixmap.fromImage(image))
 
 
 def paint_drawing(painter: QPainter, drawing: Drawing) -> None:

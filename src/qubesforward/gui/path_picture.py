@@ -14,6 +14,7 @@ from PyQt6.QtGui import (
     QMouseEvent,
     QPainter,
     QPaintEvent,
+    QResizeEvent,
 )
 from PyQt6.QtWidgets import (
     QFileDialog,
@@ -38,8 +39,14 @@ from qubesforward.gui.plain import plain_tip
 from qubesforward.gui.words import say
 
 _EMPTY = Drawing(520, 122, ())
-_SMALLEST = 0.55
+_SMALLEST = 0.5
 """Of its size, to which a picture shrinks where there is no room."""
+
+_SMALL = 0.75
+"""Of its size, which it asks for at least: letters are still as large as print."""
+
+_ROOM = 720
+"""Pixels that it asks for at most; longer paths are drawn smaller."""
 
 _DRAWN_FOR = 12.0
 """Pixels of text height for which lengths of drawings are meant."""
@@ -114,7 +121,12 @@ class PathPicture(QWidget):
 
     def minimumSizeHint(self) -> QSize:
         """Return the size below which nothing could be read."""
-        return QSize(round(self.sizeHint().width() * _SMALLEST), 60)
+        return QSize(min(round(self.sizeHint().width() * _SMALL), _ROOM), 60)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """At another width, it needs another height."""
+        super().resizeEvent(event)
+        self._fit()
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:
         """Paint it as large as there is room."""
@@ -212,9 +224,12 @@ class PathPicture(QWidget):
                 self._model, palette, measure_text, say, self.chosen
             )
         self.setAccessibleDescription(self._drawing.words)
-        self.setFixedHeight(self.sizeHint().height())
+        self._fit()
         self.updateGeometry()
         self.update()
+
+    def _fit(self) -> None:
+        self.setFixedHeight(round(self._drawing.height * self._scale()))
 
     def _wanted_scale(self) -> float:
         return max(1.0, self.fontMetrics().height() / 1.35 / _DRAWN_FOR)

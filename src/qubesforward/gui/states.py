@@ -3,23 +3,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
-from PyQt6.QtCore import QCoreApplication, QPointF, QRectF, QSize, Qt
-from PyQt6.QtGui import QColor, QIcon, QPainter, QPen, QPixmap, QPolygonF
+from PyQt6.QtCore import QCoreApplication
+from PyQt6.QtGui import QIcon, QPixmap
 
+from qubesforward.cli.drawing import Drawing
+from qubesforward.cli.path_drawing import LIGHT, draw_symbol
 from qubesforward.cli.status import ForwardStatus, State
+from qubesforward.gui.painting import TRANSPARENT, render_image
 
 # Strong enough beside light and dark grounds; the shape says the same again.
-COLOURS = {
-    State.ACTIVE: QColor("#1f9d55"),
-    State.PENDING: QColor("#d08700"),
-    State.REFUSED: QColor("#d64545"),
-    State.CONFLICT: QColor("#d64545"),
-    State.UNREACHABLE: QColor("#d64545"),
-    State.UNCONFIRMED: QColor("#8a63d2"),
-    State.EXPIRED: QColor("#8a8f98"),
-}
+_COLOURS = replace(LIGHT, good="#1f9d55", waiting="#d08700", bad="#d64545")
 
 _SIDE = 64
 """Pixels of a drawn symbol; icons are scaled down from it."""
@@ -59,42 +55,8 @@ def forward_word(forward: ForwardStatus) -> str:
 
 @cache
 def state_icon(state: State) -> QIcon:
-    """Return the symbol of a state: a disc, a clock, a cross, a triangle."""
-    pixmap = QPixmap(QSize(_SIDE, _SIDE))
-    pixmap.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(pixmap)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    draw_state(painter, QRectF(4, 4, _SIDE - 8, _SIDE - 8), state)
-    painter.end()
-    return QIcon(pixmap)
-
-
-def draw_state(painter: QPainter, box: QRectF, state: State) -> None:
-    """Draw the symbol of a state into a square."""
-    pen = QPen(COLOURS[state], box.width() / 8)
-    pen.setCapStyle(Qt.PenCapStyle.RoundCap)
-    pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
-    painter.setPen(pen)
-    painter.setBrush(Qt.BrushStyle.NoBrush)
-    inner = box.adjusted(*(box.width() / 8 * sign for sign in (1, 1, -1, -1)))
-    middle = inner.center()
-    if state is State.ACTIVE:
-        painter.setBrush(COLOURS[state])
-        painter.drawEllipse(inner)
-    elif state is State.PENDING:
-        painter.drawEllipse(inner)
-        painter.drawLine(middle, QPointF(middle.x(), inner.top() + inner.height() / 5))
-        hand = QPointF(middle.x() + inner.width() / 4, middle.y())
-        painter.drawLine(middle, hand)
-    elif state in (State.REFUSED, State.UNREACHABLE):
-        painter.drawLine(inner.topLeft(), inner.bottomRight())
-        painter.drawLine(inner.topRight(), inner.bottomLeft())
-    elif state is State.CONFLICT:
-        top = QPointF(middle.x(), inner.top())
-        painter.drawPolygon(QPolygonF([top, inner.bottomRight(), inner.bottomLeft()]))
-    elif state is State.UNCONFIRMED:
-        painter.drawRect(inner)
-    else:
-        painter.drawLine(
-            QPointF(inner.left(), middle.y()), QPointF(inner.right(), middle.y())
-        )
+    """Return the symbol of a state: the same as in pictures of paths."""
+    middle = _SIDE / 2
+    symbol = draw_symbol(middle, middle, state, _COLOURS, _SIDE / 2.8)
+    drawing = Drawing(_SIDE, _SIDE, tuple(symbol))
+    return QIcon(QPixmap.fromImage(render_image(drawing, TRANSPARENT, 1)))

@@ -11,10 +11,8 @@ from PyQt6.QtGui import QAction, QIcon, QPixmap
 from PyQt6.QtWidgets import QMenu, QSystemTrayIcon
 
 from qubesforward.cli.status import Status
-from qubesforward.gui.painting import label_icon, render_image
+from qubesforward.gui.painting import TRANSPARENT, label_icon, render_image
 from qubesforward.gui.tray_model import TrayState, describe_tray, draw_tray
-
-_TRANSPARENT = "#00000000"
 
 
 class Tray(QObject):
@@ -108,7 +106,7 @@ def make_icon(state: TrayState) -> QIcon:
     icon = QIcon()
     drawing = draw_tray(state)
     for scale in (0.5, 1.0, 2.0):
-        image = render_image(drawing, _TRANSPARENT, scale)
+        image = render_image(drawing, TRANSPARENT, scale)
         icon.addPixmap(QPixmap.fromImage(image))
     return icon
 
