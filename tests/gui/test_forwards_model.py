@@ -14,7 +14,7 @@ from qubesforward.cli.status import ForwardStatus, State
 from qubesforward.gui.forwards_model import ForwardsModel
 from qubesforward.gui.forwards_rows import Column, cell_text, column_title
 from qubesforward.gui.forwards_table import ForwardsTable
-from qubesforward.gui.states import COLOURS, forward_word, state_icon
+from qubesforward.gui.states import forward_word, state_icon
 from qubesforward.model.rule import ForwardRule
 from qubesforward.model.text import parse_rule
 
@@ -75,7 +75,6 @@ def test_every_column_has_a_title_and_every_state_a_word_and_a_symbol(
     qtbot: QtBot,
 ) -> None:
     assert len({column_title(column) for column in Column}) == len(Column)
-    assert set(COLOURS) == set(State)
     words = {forward_word(forward(state=state)) for state in State}
     assert len(words) == len(State)
     # Kept, because their bytes go with them.

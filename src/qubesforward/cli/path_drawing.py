@@ -234,8 +234,9 @@ def draw_symbol(
 ) -> list[Shape]:
     """Draw the mark of a state around a point: each kind has a shape of its own.
 
-    Open is a disc with a tick, waiting a ring with a clock's hands, a taken port a
-    warning triangle, everything else a square on its corner with a cross.
+    Open is a disc with a tick, waiting a ring with a clock's hands, over a ring with a
+    bar, not confirmed a square with dots, a taken port a triangle, and what is refused
+    a square on its corner with a cross.
     """
     colour, ink = palette.colour_of(state), palette.background
 
@@ -246,11 +247,16 @@ def draw_symbol(
     if state is State.ACTIVE:
         tick = at((-0.45, 0.05), (-0.1, 0.4), (0.5, -0.35))
         return [disc, Line(tick, ink, size / 3.5)]
-    if state in _WAITING:
+    thick = size / 4
+    ring = replace(disc, fill="", stroke=colour, thick=thick)
+    if state is State.PENDING:
         hands = at((0.0, -0.6), (0.0, 0.05), (0.45, 0.3))
-        thick = size / 4
-        ring = replace(disc, fill="", stroke=colour, thick=thick)
         return [ring, Line(hands, colour, thick)]
+    if state is State.EXPIRED:
+        return [ring, Line(at((-0.5, 0.0), (0.5, 0.0)), colour, thick)]
+    if state is State.UNCONFIRMED:
+        waits = at((-0.4, 0.0), (-0.39, 0.0)), at((0.39, 0.0), (0.4, 0.0))
+        return [replace(ring, radius=0), *(Line(each, colour, thick) for each in waits)]
     if state is State.CONFLICT:
         triangle = at((0, -1.15), (1.25, 0.95), (-1.25, 0.95))
         strokes = [((0.0, -0.35), (0.0, 0.25)), ((0.0, 0.6), (0.0, 0.62))]

@@ -200,7 +200,7 @@ class Summary:
             said = QCoreApplication.translate("Exposures", "One port is open.")
         elif self.open and self.qubes == 1:
             text = QCoreApplication.translate(
-                "Exposures", "{0} ports of a qube are open."
+                "Exposures", "{0} ports of one qube are open."
             )
             said = text.format(self.open)
         elif self.open:

@@ -119,7 +119,7 @@ class ForwardDialog(QDialog):
         margins.setContentsMargins(9, 0, 9, 9)
         margins.addWidget(self.buttons)
         layout.addLayout(margins)
-        self.setMinimumWidth(self.fontMetrics().averageCharWidth() * 84)
+        self.setMinimumWidth(self.fontMetrics().averageCharWidth() * 112)
 
     def _read(self) -> None:
         """Take in what the fields say now; what was planned before is stale."""

@@ -42,11 +42,8 @@ _EMPTY = Drawing(520, 122, ())
 _SMALLEST = 0.5
 """Of its size, to which a picture shrinks where there is no room."""
 
-_SMALL = 0.75
-"""Of its size, which it asks for at least: letters are still as large as print."""
-
-_ROOM = 720
-"""Pixels that it asks for at most; longer paths are drawn smaller."""
+_ROOM = 480
+"""Pixels that it asks for at most."""
 
 _DRAWN_FOR = 12.0
 """Pixels of text height for which lengths of drawings are meant."""
@@ -121,7 +118,7 @@ class PathPicture(QWidget):
 
     def minimumSizeHint(self) -> QSize:
         """Return the size below which nothing could be read."""
-        return QSize(min(round(self.sizeHint().width() * _SMALL), _ROOM), 60)
+        return QSize(min(round(self.sizeHint().width() * _SMALLEST), _ROOM), 60)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """At another width, it needs another height."""

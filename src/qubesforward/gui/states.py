@@ -59,4 +59,8 @@ def state_icon(state: State) -> QIcon:
     middle = _SIDE / 2
     symbol = draw_symbol(middle, middle, state, _COLOURS, _SIDE / 2.8)
     drawing = Drawing(_SIDE, _SIDE, tuple(symbol))
-    return QIcon(QPixmap.fromImage(render_image(drawing, TRANSPARENT, 1)))
+    pixmap = QPixmap.fromImage(render_image(drawing, TRANSPARENT, 1))
+    icon = QIcon(pixmap)
+    # Qt would tint it in rows that are chosen, and its colour says something.
+    icon.addPixmap(pixmap, QIcon.Mode.Selected)
+    return icon
