@@ -8,17 +8,22 @@ BIN := $(VENV)/bin
 PACKAGES := python3-venv python3-nftables python3-lxml nftables iproute2 \
 	iputils-ping util-linux dnsmasq-base curl procps netbase iperf3 socat \
 	miniupnpc miniupnpd-nftables natpmpc python3-libtorrent \
-	python3-pyqt6 python3-pyqt6.qtsvg
+	python3-pyqt6 xvfb xdotool
 INSTALLED := $(VENV)/.installed
 
 # Of `make fuzz`, for all decoders together.
 SECONDS ?= 60
 
-.PHONY: demo test lint types unit fuzz soak bench lab setup clean
+.PHONY: demo desktop test lint types unit fuzz soak bench screenshots languages setup \
+	clean
 .DEFAULT_GOAL := demo
 
 demo: setup
 	@$(BIN)/qubes-lab demo
+
+# The windows of a lab's dom0 on the screen that this is run from.
+desktop: setup
+	@$(BIN)/qubes-lab desktop --name desktop
 
 test: lint types unit
 
@@ -45,6 +50,14 @@ soak: setup
 # All parts, or PARTS=open,connect; the figures of the others are kept in build/bench.
 bench: setup
 	$(BIN)/python -u -m bench --parts "$(PARTS)"
+
+# Pictures of every window, for the documentation.
+screenshots: setup
+	$(BIN)/python -m tests.gui.screenshots docs/screenshots
+
+# New texts come into the files of all languages, to be translated there.
+languages: setup
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m tests.gui.texts
 
 setup: $(INSTALLED)
 

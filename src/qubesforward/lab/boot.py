@@ -16,7 +16,7 @@ import shutil
 import signal
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -48,8 +48,15 @@ _PACKAGES = {
 }
 
 
-def launch(state: LabState, topology_file: Path, report: Callable[[str], None]) -> None:
+def launch(
+    state: LabState,
+    topology_file: Path,
+    report: Callable[[str], None],
+    shared: Sequence[str] = (),
+) -> None:
     """Start a lab; return when every qube is up. `report` takes warnings.
+
+    `shared` are files of the host that dom0 sees at the same paths.
 
     Raises `LabError` that says what went wrong; nothing is left then.
     """
@@ -64,7 +71,7 @@ def launch(state: LabState, topology_file: Path, report: Callable[[str], None]) 
         between = os.fork()
         if not between:
             os.close(told)
-            _run_between(state, topology, text, teller)
+            _run_between(state, topology, text, teller, shared)
         os.close(teller)
         os.close(lock)
         os.waitpid(between, 0)
@@ -148,7 +155,13 @@ def _read_tails(logs: Path) -> str:
     return "\n".join(tails)
 
 
-def _run_between(state: LabState, topology: Topology, text: bytes, teller: int) -> None:
+def _run_between(
+    state: LabState,
+    topology: Topology,
+    text: bytes,
+    teller: int,
+    shared: Sequence[str],
+) -> None:
     """Enter the namespaces, and start the hypervisor in them. Does not return."""
     try:
         os.setsid()
@@ -171,7 +184,7 @@ def _run_between(state: LabState, topology: Topology, text: bytes, teller: int) 
         kernel.set_process_name("lab-hypervisor")
         build_lab_root(state.path, keep)
         Path(DOM0_DIR, "topology.toml").write_bytes(text)
-        asyncio.run(_run_hypervisor(topology, keep, teller))
+        asyncio.run(_run_hypervisor(topology, keep, teller, shared))
     except LabError as error:
         _tell(teller, f"error {error}")
     except BaseException as error:  # noqa: BLE001 - nothing may return into the copy
@@ -197,9 +210,9 @@ def _tell(teller: int, line: str) -> None:
 
 
 async def _run_hypervisor(
-    topology: Topology, keep: tuple[str, ...], teller: int
+    topology: Topology, keep: tuple[str, ...], teller: int, shared: Sequence[str]
 ) -> None:
-    supervisor = Supervisor(topology, keep)
+    supervisor = Supervisor(topology, keep, shared)
     servers = [
         await serve_control(supervisor, path)
         for path in (f"{DOM0_DIR}/hypervisor.sock", f"{STATE}/control.sock")

@@ -63,6 +63,8 @@ def _parse_options(argv: Sequence[str]) -> argparse.Namespace:
     service.add_argument("action", choices=("start", "stop", "restart", "status"))
     service.add_argument("unit")
     add("down", _down, "end everything; nothing is left")
+    desktop = add("desktop", _desktop, "show the windows of dom0 on this screen")
+    desktop.add_argument("--topology", type=Path, metavar="FILE")
     add("demo", _demo, "the tour: a port opened through a chain of qubes")
     return parser.parse_args(argv)
 
@@ -71,14 +73,15 @@ def _find_lab(options: argparse.Namespace) -> LabState:
     return LabState(getattr(options, "name", DEFAULT_NAME))
 
 
+def _warn(text: str) -> None:
+    print(f"qubes-lab: warning: {text}", file=sys.stderr)
+
+
 def _up(options: argparse.Namespace) -> int:
     from qubesforward.lab.boot import launch
     from qubesforward.lab.topology import DEFAULT_TOPOLOGY
 
-    def warn(text: str) -> None:
-        print(f"qubes-lab: warning: {text}", file=sys.stderr)
-
-    launch(_find_lab(options), options.topology or DEFAULT_TOPOLOGY, warn)
+    launch(_find_lab(options), options.topology or DEFAULT_TOPOLOGY, _warn)
     return 0
 
 
@@ -128,6 +131,14 @@ def _service(options: argparse.Namespace) -> int:
     found = call_lab(_find_lab(options), "service", **asked)
     print(f"{options.unit}: {found['state']}, started {found['starts']} times")
     return 0 if found["state"] in ("running", "done") or options.action == "stop" else 3
+
+
+def _desktop(options: argparse.Namespace) -> int:
+    from qubesforward.lab.desktop import show_desktop
+    from qubesforward.lab.topology import DEFAULT_TOPOLOGY
+
+    topology = options.topology or DEFAULT_TOPOLOGY
+    return show_desktop(_find_lab(options), topology, _warn)
 
 
 def _demo(_options: argparse.Namespace) -> int:

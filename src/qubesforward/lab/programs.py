@@ -28,6 +28,8 @@ DOM0_PROGRAMS = {
     "qubes-forwardd": "qubesforward.daemon.main:main",
     "qvm-firewall": "qubesforward.cli.qvm_firewall:main",
     "qvm-forward": "qubesforward.cli.qvm_forward:main",
+    "qubes-forward-settings": "qubesforward.gui.settings_program:main",
+    "qubes-forward-prompt": "qubesforward.gui.prompt_program:main",
     "qubes-prefs": _QVM,
     **{f"qvm-{verb}": _QVM for verb in _QVM_VERBS.split()},
     **_OF_QUBESDB,

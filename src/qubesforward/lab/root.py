@@ -35,7 +35,7 @@ _NSSWITCH = "passwd: files\ngroup: files\nhosts: files dns\n"
 class Furniture:
     """What is a domain's own in its root.
 
-    `binds` are further directories: path in the domain → path in the lab.
+    `binds` are further directories and files: path in the domain → path in the lab.
     `programs` are our own: name in ``/usr/local/bin`` → text of the script, or the
     path of the program if it starts with ``/``. `copies` are directories to begin
     with: path in the domain → path on the host.
@@ -115,7 +115,10 @@ def furnish(target: str, host: str, own: Furniture) -> None:
     _write_identity(f"{target}/etc", own)
     _install_programs(target, host, own.programs)
     for path, source in own.binds.items():
-        _bind_directory(source, target + path)
+        if Path(source).is_dir():
+            _bind_directory(source, target + path)
+        else:
+            _bind_file(source, target + path)
 
 
 def mount_proc(target: str) -> None:
@@ -158,6 +161,15 @@ def _make_for_all(target: str, name: str) -> None:
 
 def _bind_directory(source: str, target: str) -> None:
     Path(target).mkdir(parents=True, exist_ok=True)
+    try:
+        kernel.bind(source, target)
+    except OSError as error:
+        raise LabError(f"cannot show {source} in the lab: {error.strerror}") from None
+
+
+def _bind_file(source: str, target: str) -> None:
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    Path(target).touch()
     try:
         kernel.bind(source, target)
     except OSError as error:

@@ -7,7 +7,7 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from qubesforward.lab.programs import (
 )
 from qubesforward.lab.qrexec.switch import Switch
 from qubesforward.lab.root import Furniture, write_resolvers
-from qubesforward.lab.sandbox import DOM0_DIR, STATE, STORE
+from qubesforward.lab.sandbox import DOM0_DIR, HOST, STATE, STORE
 from qubesforward.lab.topology import CardSpec, QubeSpec, ServiceSpec, Topology
 
 DOM0 = "dom0"
@@ -67,12 +67,15 @@ class Supervisor:
     Every call raises `LabError` that says why it cannot be done.
     """
 
-    def __init__(self, topology: Topology, keep: tuple[str, ...]) -> None:
+    def __init__(
+        self, topology: Topology, keep: tuple[str, ...], shared: Sequence[str] = ()
+    ) -> None:
         """Own nothing yet; `boot` makes the world of the topology."""
         self.topology = topology
         self.warnings: dict[str, None] = {}
         self.domains: dict[str, Domain] = {}
         self._keep = keep
+        self._shared = shared
         self._links: dict[str, AttachedLink] = {}
         self._xid = 0
         self._plugs = 0
@@ -114,6 +117,7 @@ class Supervisor:
 
     def _describe_dom0(self) -> DomainSpec:
         binds = {"/run/qubes-lab": DOM0_DIR, "/var/log/qubes-lab": f"{STATE}/logs/dom0"}
+        binds |= {path: HOST + path for path in self._shared}
         return DomainSpec(
             name=DOM0,
             role=DOM0,

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The windows of a lab's dom0 on a screen outside, with real keys and a real mouse."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qubesforward.errors import LabError
+from qubesforward.gui.prompt_queue import ARMING
+from qubesforward.lab.screen import find_screen, loosen_cookies
+from tests.lab.running_lab import RunningLab
+from tests.lab.screen_world import Screen, screen, wait_until
+
+# Where buttons of the prompt are, in parts of its width and height.
+ALLOW = (0.18, 0.83)
+DENY = (0.74, 0.92)
+
+
+@pytest.fixture(scope="module")
+def monitor() -> Iterator[Screen]:
+    with screen() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def lab(monitor: Screen) -> Iterator[RunningLab]:
+    """A lab that `qubes-lab desktop` has started; its programs may ask for ports."""
+    made = RunningLab(f"test-{os.getpid()}-desktop")
+    desktop = subprocess.Popen(
+        made.command("desktop"), env=monitor.environment, cwd="/"
+    )
+    try:
+        monitor.wait("Open ports")
+        made.check("dom0", "qvm-features", "work", "portmap", "ask")
+        made.check("dom0", "qvm-features", "personal", "portmap", "ask")
+        yield made
+    finally:
+        desktop.terminate()
+        desktop.wait()
+    assert not made.state.exists()
+
+
+def ask(lab: RunningLab, qube: str, port: int) -> subprocess.Popen[str]:
+    """Have a program of a qube ask its router for a port."""
+    words = ["natpmpc", "-a", str(port), str(port), "udp", "3600"]
+    return lab.spawn(qube, words)
+
+
+def wait_armed() -> None:
+    time.sleep(ARMING + 0.3)
+
+
+@pytest.mark.lab
+def test_a_click_gives_a_program_its_port(lab: RunningLab, monitor: Screen) -> None:
+    program = ask(lab, "work", 5000)
+    prompt = monitor.wait("asks for a port")
+    # What was about to be clicked when it came up is not answered.
+    monitor.click(prompt, *ALLOW)
+    assert monitor.find("asks for a port") == prompt
+    wait_armed()
+    monitor.click(prompt, *ALLOW)
+    out, _ = program.communicate(timeout=20)
+    assert "Mapped public port 5000 protocol UDP to local port 5000" in out
+    wait_until(lambda: not monitor.find("asks for a port"))
+
+
+@pytest.mark.lab
+def test_it_does_not_take_the_keys_and_enter_is_a_no(
+    lab: RunningLab, monitor: Screen
+) -> None:
+    overview = monitor.wait("Open ports")
+    monitor.use("windowfocus", "--sync", overview)
+    program = ask(lab, "personal", 6000)
+    prompt = monitor.wait("asks for a port")
+    assert monitor.use("getwindowfocus") == overview
+    monitor.use("key", "Return")
+    wait_armed()
+    monitor.use("key", "Return")
+    assert monitor.find("asks for a port") == prompt
+    monitor.use("windowfocus", "--sync", prompt)
+    # Keys that come along with the focus were meant for somebody else.
+    monitor.use("key", "Return")
+    assert monitor.find("asks for a port") == prompt
+    wait_armed()
+    monitor.use("key", "Return")
+    wait_until(lambda: not monitor.find("asks for a port"))
+    out, _ = program.communicate(timeout=20)
+    assert "Mapped" not in out
+    assert "declined" in lab.check("dom0", "qvm-forward", "personal", "--log")
+
+
+@pytest.mark.lab
+def test_qubes_do_not_see_the_screen(lab: RunningLab, monitor: Screen) -> None:
+    name = monitor.environment["DISPLAY"].removeprefix(":")
+    path = f"/tmp/.X11-unix/X{name}"
+    assert lab.exec("dom0", ["test", "-S", path]).returncode == 0
+    for qube in ("sys-net", "work"):
+        assert lab.exec(qube, ["test", "-e", path]).returncode != 0
+
+
+# Finding the screen
+
+
+def entry(family: int, *texts: bytes) -> bytes:
+    fields = (struct.pack(">H", len(text)) + text for text in texts)
+    return struct.pack(">H", family) + b"".join(fields)
+
+
+COOKIE = (b"0", b"MIT-MAGIC-COOKIE-1", b"sixteen bytes...")
+
+
+def test_cookies_are_for_any_host() -> None:
+    local, wild = entry(256, b"myhost", *COOKIE), entry(0xFFFF, b"", *COOKIE)
+    assert loosen_cookies(local + wild) == wild + wild
+
+
+@pytest.mark.parametrize("cut", range(len(entry(256, b"myhost", *COOKIE))))
+def test_a_cookie_that_is_cut_off_is_left_out(cut: int) -> None:
+    whole = entry(256, b"myhost", *COOKIE)
+    loose = loosen_cookies(whole + whole[:cut])
+    assert loose == entry(0xFFFF, b"", *COOKIE)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"DISPLAY": "elsewhere:0"},
+        {"DISPLAY": ":99999"},
+        {"WAYLAND_DISPLAY": "wayland-0", "XDG_RUNTIME_DIR": "/nowhere"},
+    ],
+)
+def test_without_a_screen_it_is_said(environment: dict[str, str]) -> None:
+    with pytest.raises(LabError, match="there is no screen"):
+        find_screen(environment)
+
+
+def test_only_what_windows_need_is_passed_on(tmp_path: Path, monitor: Screen) -> None:
+    (tmp_path / "cookies").write_bytes(entry(256, b"myhost", *COOKIE))
+    found = find_screen(
+        {
+            "DISPLAY": monitor.environment["DISPLAY"] + ".0",
+            "XAUTHORITY": str(tmp_path / "cookies"),
+            "LANG": "de_DE.UTF-8",
+            "SECRET": "x",
+        }
+    )
+    number = monitor.environment["DISPLAY"].removeprefix(":")
+    assert found.sockets == (f"/tmp/.X11-unix/X{number}",)
+    assert "SECRET" not in found.environment
+    assert found.environment["LANG"] == "de_DE.UTF-8"
+    assert found.environment["XAUTHORITY"] == "/run/qubes-lab/Xauthority"
+    assert found.cookies == entry(0xFFFF, b"", *COOKIE)
