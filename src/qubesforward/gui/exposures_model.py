@@ -19,7 +19,7 @@ from qubesforward.gui.exposure_rows import (
     group_value,
     sort_value,
 )
-from qubesforward.gui.forwards_rows import key_of
+from qubesforward.gui.forwards_rows import Key, key_of
 from qubesforward.gui.painting import label_icon
 from qubesforward.gui.plain import plain_tip
 from qubesforward.gui.row_changes import find_changes
@@ -31,6 +31,9 @@ _LAST = len(Column) - 1
 SORT_ROLE = int(Qt.ItemDataRole.UserRole)
 CURVE_ROLE = SORT_ROLE + 1
 """Bytes per second at the last looks, the latest last."""
+
+SortValues = list[tuple[tuple[str, float, str], list[tuple[Key, float, str]]]]
+"""Of each qube its name and value, and its forwards with theirs."""
 
 _OF_GROUPS = 0
 
@@ -111,6 +114,22 @@ class ExposuresModel(QAbstractItemModel):
         self.dataChanged.emit(parent, parent.siblingAtColumn(_LAST))
         first, last = self.index(0, 0, parent), len(wanted) - 1
         self.dataChanged.emit(first, self.index(last, _LAST, parent))
+
+    def sort_values(self, column: Column) -> SortValues:
+        """Return by what all rows are sorted in a column, qubes and their forwards."""
+        return [
+            (
+                (
+                    group.name,
+                    *group_value(group.name, group.forwards, column, self.now),
+                ),
+                [
+                    (key_of(each), *sort_value(each, group.name, column, self.now))
+                    for each in group.forwards
+                ],
+            )
+            for group in self._groups
+        ]
 
     def show_labels(self, labels: Mapping[str, str]) -> None:
         """Show qubes in the colours of these labels."""
