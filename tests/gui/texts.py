@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from qubesforward.cli.path_drawing import PLACES, STATES
+from qubesforward.cli.path_drawing import PLACES, STATES, WORDS
 from qubesforward.gui import words
 from qubesforward.gui.translation import DIRECTORY, read_texts
 
@@ -31,7 +31,8 @@ class NotPlain(Exception):
 
 def find_texts() -> set[Key]:
     """Return all texts; raise `NotPlain` where one is no plain string."""
-    found = {(words.CONTEXT, text) for text in (*PLACES.values(), *STATES.values())}
+    shared = (*PLACES.values(), *STATES.values(), *WORDS)
+    found = {(words.CONTEXT, text) for text in shared}
     for path in sorted(SOURCE.glob("*.py")):
         found.update(_texts_of(ast.parse(path.read_text()), "", path.name))
     return found
@@ -51,8 +52,6 @@ def _text_of_call(call: ast.Call, context: str, file: str) -> Iterator[Key]:
         yield context, _plain(call.args[0], file)
     elif name == "QCoreApplication.translate" and file != "words.py":
         yield _plain(call.args[0], file), _plain(call.args[1], file)
-    elif name == "say" and isinstance(call.args[0], ast.Constant):
-        yield words.CONTEXT, _plain(call.args[0], file)
 
 
 def _plain(node: ast.AST, file: str) -> str:

@@ -47,6 +47,17 @@ STATES: Mapping[State, str] = {
 }
 """What a state is called for people."""
 
+WORDS = (
+    "port",
+    "anyone",
+    "anyone (IPv4)",
+    "anyone (IPv6)",
+    "any qube",
+    "any qube (IPv4)",
+    "any qube (IPv6)",
+)
+"""What else stands in pictures: `cli.sentences.format_source` has the later ones."""
+
 Say = Callable[[str], str]
 Measure = Callable[[str, float, bool], float]
 """The width of a text in pixels, given its size and whether it is bold."""

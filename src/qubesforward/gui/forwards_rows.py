@@ -15,6 +15,7 @@ from qubesforward.cli.durations import format_day
 from qubesforward.cli.sentences import format_protos, format_size, format_source
 from qubesforward.cli.status import ForwardStatus
 from qubesforward.gui.states import forward_word
+from qubesforward.gui.words import say
 from qubesforward.model.rule import REBOOT, ForwardRule, ForwardType, Reach
 
 Key = tuple[ForwardRule, str, bool]
@@ -99,7 +100,7 @@ def cell_text(forward: ForwardStatus, qube: str, column: Column, now: int) -> st
         case Column.PROTO:
             return format_protos(rule).upper()
         case Column.WHO:
-            return format_source(rule)
+            return say(format_source(rule))
         case Column.KIND:
             return _show_kind(rule)
         case Column.UNTIL:

@@ -43,7 +43,7 @@ class SettingsWindow(QWidget):
         self.page.not_saved.connect(self._note_not_saved)
         self._show_buttons()
         unit = self.fontMetrics().averageCharWidth()
-        wanted = QSize(unit * 168, self.fontMetrics().height() * 44)
+        wanted = QSize(unit * 168, self.fontMetrics().height() * 52)
         self.resize(wanted.boundedTo(self.screen().availableSize()))
 
     def _press(self, button: object) -> None:

@@ -1102,6 +1102,30 @@
         <translation>Router</translation>
     </message>
     <message>
+        <source>any qube</source>
+        <translation>alle Qubes</translation>
+    </message>
+    <message>
+        <source>any qube (IPv4)</source>
+        <translation>alle Qubes (IPv4)</translation>
+    </message>
+    <message>
+        <source>any qube (IPv6)</source>
+        <translation>alle Qubes (IPv6)</translation>
+    </message>
+    <message>
+        <source>anyone</source>
+        <translation>alle</translation>
+    </message>
+    <message>
+        <source>anyone (IPv4)</source>
+        <translation>alle (IPv4)</translation>
+    </message>
+    <message>
+        <source>anyone (IPv6)</source>
+        <translation>alle (IPv6)</translation>
+    </message>
+    <message>
         <source>expired</source>
         <translation>abgelaufen</translation>
     </message>
@@ -1116,6 +1140,10 @@
     <message>
         <source>open</source>
         <translation>offen</translation>
+    </message>
+    <message>
+        <source>port</source>
+        <translation>Port</translation>
     </message>
     <message>
         <source>port is taken</source>
