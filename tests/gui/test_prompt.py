@@ -257,3 +257,23 @@ def test_a_question_whose_time_is_over_cannot_be_granted(
 
 def test_it_does_not_take_the_keys(prompt: PromptWindow) -> None:
     assert prompt.testAttribute(Qt.WidgetAttribute.WA_ShowWithoutActivating)
+
+
+def test_keys_that_come_along_with_the_focus_answer_nothing(
+    prompt: PromptWindow, ask: Ask, qtbot: QtBot
+) -> None:
+    ask(wish(5000))
+    wait_for(prompt, qtbot, 5000)
+    other = QWidget()
+    qtbot.addWidget(other)
+    other.show()
+    with qtbot.waitActive(other):
+        other.activateWindow()
+    qtbot.waitUntil(lambda: prompt.is_armed)
+    with qtbot.waitActive(prompt):
+        prompt.activateWindow()
+    assert not prompt.is_armed
+    press_key(prompt, Qt.Key.Key_Return)
+    assert prompt.isVisible()
+    # As ever, it is armed when it was seen for a moment.
+    qtbot.waitUntil(lambda: prompt.is_armed)

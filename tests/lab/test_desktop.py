@@ -18,9 +18,8 @@ from qubesforward.lab.screen import find_screen, loosen_cookies
 from tests.lab.running_lab import RunningLab
 from tests.lab.screen_world import Screen, screen, wait_until
 
-# Where buttons of the prompt are, in parts of its width and height.
+# Where a button of the prompt is, in parts of its width and height.
 ALLOW = (0.18, 0.83)
-DENY = (0.74, 0.92)
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +60,6 @@ def wait_armed() -> None:
 def test_a_click_gives_a_program_its_port(lab: RunningLab, monitor: Screen) -> None:
     program = ask(lab, "work", 5000)
     prompt = monitor.wait("asks for a port")
-    # What was about to be clicked when it came up is not answered.
-    monitor.click(prompt, *ALLOW)
-    assert monitor.find("asks for a port") == prompt
     wait_armed()
     monitor.click(prompt, *ALLOW)
     out, _ = program.communicate(timeout=20)
@@ -85,9 +81,6 @@ def test_it_does_not_take_the_keys_and_enter_is_a_no(
     monitor.use("key", "Return")
     assert monitor.find("asks for a port") == prompt
     monitor.use("windowfocus", "--sync", prompt)
-    # Keys that come along with the focus were meant for somebody else.
-    monitor.use("key", "Return")
-    assert monitor.find("asks for a port") == prompt
     wait_armed()
     monitor.use("key", "Return")
     wait_until(lambda: not monitor.find("asks for a port"))

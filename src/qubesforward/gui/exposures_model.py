@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 
 from PyQt6.QtCore import QAbstractItemModel, QModelIndex, QObject, Qt
 
-from qubesforward.cli.sentences import describe_reason, describe_silence
-from qubesforward.cli.status import ForwardStatus, QubeStatus, State
+from qubesforward.cli.status import ForwardStatus, QubeStatus
 from qubesforward.gui.exposure_rows import (
     Column,
     cell_text,
@@ -19,7 +18,7 @@ from qubesforward.gui.exposure_rows import (
     group_value,
     sort_value,
 )
-from qubesforward.gui.forwards_rows import Key, key_of
+from qubesforward.gui.forwards_rows import Key, explain_state, key_of
 from qubesforward.gui.painting import label_icon
 from qubesforward.gui.plain import plain_tip
 from qubesforward.gui.row_changes import find_changes
@@ -220,9 +219,7 @@ class ExposuresModel(QAbstractItemModel):
     def _explain(self, forward: ForwardStatus, qube: str, column: Column) -> str:
         if column is not Column.STATE:
             return cell_text(forward, qube, column, self.now)
-        if forward.state is State.ACTIVE:
-            return describe_silence(forward, qube)
-        return describe_reason(forward)
+        return explain_state(forward, qube)
 
     def _group_data(
         self, name: str, forwards: list[ForwardStatus], column: Column, role: int

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from PyQt6.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
 
-from qubesforward.cli.sentences import describe_reason, describe_silence
-from qubesforward.cli.status import ForwardStatus, State
+from qubesforward.cli.status import ForwardStatus
 from qubesforward.gui.forwards_rows import (
     Column,
     cell_text,
     changed_rows,
     column_title,
+    explain_state,
     key_of,
     sort_value,
 )
@@ -111,6 +111,4 @@ class ForwardsModel(QAbstractTableModel):
     def _explain(self, forward: ForwardStatus, column: Column) -> str:
         if column is not Column.STATE:
             return cell_text(forward, self._qube, column, self._now)
-        if forward.state is State.ACTIVE:
-            return describe_silence(forward, self._qube)
-        return describe_reason(forward)
+        return explain_state(forward, self._qube)

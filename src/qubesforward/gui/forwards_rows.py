@@ -12,8 +12,14 @@ from enum import IntEnum
 from PyQt6.QtCore import QCoreApplication
 
 from qubesforward.cli.durations import format_day
-from qubesforward.cli.sentences import format_protos, format_size, format_source
-from qubesforward.cli.status import ForwardStatus
+from qubesforward.cli.sentences import (
+    describe_reason,
+    describe_silence,
+    format_protos,
+    format_size,
+    format_source,
+)
+from qubesforward.cli.status import ForwardStatus, State
 from qubesforward.gui.states import forward_word
 from qubesforward.gui.words import say
 from qubesforward.model.rule import REBOOT, ForwardRule, ForwardType, Reach
@@ -111,6 +117,13 @@ def cell_text(forward: ForwardStatus, qube: str, column: Column, now: int) -> st
             return _show_origin(forward, qube)
         case Column.COMMENT:
             return rule.comment
+
+
+def explain_state(forward: ForwardStatus, qube: str) -> str:
+    """Say why it is not open, or that nothing listens; nothing if all is well."""
+    if forward.state is State.ACTIVE:
+        return describe_silence(forward, qube)
+    return describe_reason(forward)
 
 
 def sort_value(
