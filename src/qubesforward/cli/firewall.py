@@ -132,9 +132,14 @@ class Firewall:
         lines += [format_rule(rule) for rule in rules]
         return self._call("Plan", qube, _FORWARD, _join_lines(lines))
 
-    def read_plan(self, qube: str, rules: Sequence[ForwardRule]) -> Status:
-        """Return what adding these rules would do."""
-        return decode_plan(self.plan(qube, rules), qube)
+    def read_plan(
+        self,
+        qube: str,
+        rules: Sequence[ForwardRule],
+        instead: Sequence[ForwardRule] = (),
+    ) -> Status:
+        """Return what adding these in place of others would do."""
+        return decode_plan(self.plan(qube, rules, instead), qube)
 
     def read_log(self, qube: str, since: int) -> bytes:
         """Return the answer about what was logged since these seconds after 1970."""
