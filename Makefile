@@ -8,7 +8,10 @@ BIN := $(VENV)/bin
 PACKAGES := python3-venv python3-nftables python3-lxml nftables iproute2 \
 	iputils-ping util-linux dnsmasq-base curl procps netbase iperf3 socat \
 	miniupnpc miniupnpd-nftables natpmpc python3-libtorrent \
-	python3-pyqt6 xvfb xdotool
+	python3-pyqt6 xvfb xdotool ansible-core
+# Salt comes with many packages in versions of its own: it gets an environment of its
+# own, inside the other one, where labs see it too.
+SALT := salt>=3007
 INSTALLED := $(VENV)/.installed
 
 # Of `make fuzz`, for all decoders together.
@@ -75,6 +78,8 @@ $(INSTALLED): pyproject.toml Makefile
 	fi
 	$(PYTHON) -m venv --system-site-packages $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[test]'
+	$(PYTHON) -m venv $(VENV)/salt
+	$(VENV)/salt/bin/pip install -q --disable-pip-version-check '$(SALT)'
 	@touch $@
 
 clean:

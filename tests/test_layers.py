@@ -50,6 +50,16 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "cli.spec",
         "cli.status",
     ),
+    "fleet": (
+        "errors",
+        "model",
+        "qubes.admin",
+        "cli.closing",
+        "cli.firewall",
+        "cli.spec",
+        "cli.status",
+        "cli.waiting",
+    ),
     "lab": ("errors", "model", "qubes"),
 }
 
@@ -61,6 +71,7 @@ PURE = (
     "qubes/*_wire.py",
     "cli/drawing.py",
     "cli/path_*.py",
+    "fleet/declaration.py",
 )
 
 BANNED_IN_PURE = (

@@ -88,6 +88,7 @@ def stored_forwards(draw: st.DrawFn, boot_id: str) -> ForwardRule:
     return replace(
         rule,
         created=draw(st.integers(1, 2**60)),
+        is_waiting=draw(st.booleans()),
         boot_id=boot_id if rule.expire == REBOOT else "",
     )
 

@@ -38,6 +38,8 @@ def test_rule_list_comes_back_from_its_xml(rules: RuleList) -> None:
     data = encode_rule_list(rules, now=-1)
     back = decode_rule_list(data, NOW, BOOT)
     assert back.outbound == rules.outbound
+    waiting = [rule.is_waiting for rule in rules.forwards]
+    assert [rule.is_waiting for rule in back.forwards] == waiting
     assert back.forwards == rules.forwards
     assert [rule.created for rule in back.forwards] == [
         rule.created for rule in rules.forwards

@@ -95,11 +95,22 @@ class Firewall:
         self._call("Set", qube, _FORWARD)
 
     def add_forwards(
-        self, qube: str, rules: Sequence[ForwardRule], *, force: bool
+        self,
+        qube: str,
+        rules: Sequence[ForwardRule],
+        *,
+        force: bool,
+        instead: Sequence[ForwardRule] = (),
     ) -> None:
-        """Add forwards: all of them, or none and an error."""
+        """Add forwards in place of others: all of that, or nothing and an error."""
         first = ["force=yes"] if force else []
+        first += [f"instead={format_rule(rule)}" for rule in instead]
         lines = [*first, *(format_rule(rule) for rule in rules)]
+        self._call("Add", qube, _FORWARD, _join_lines(lines))
+
+    def import_forwards(self, qube: str, rules: Sequence[ForwardRule]) -> None:
+        """Add forwards that wait for confirmation, but for those that are there."""
+        lines = ["confirmed=no", *(format_rule(rule) for rule in rules)]
         self._call("Add", qube, _FORWARD, _join_lines(lines))
 
     def remove_forwards(self, qube: str, lines: Sequence[str]) -> None:
@@ -110,14 +121,25 @@ class Firewall:
         """Make the forwards of a copied qube its own."""
         self._call("Confirm", qube, _FORWARD)
 
-    def plan(self, qube: str, rules: Sequence[ForwardRule]) -> bytes:
-        """Return the answer about what adding these rules would do."""
-        lines = [format_rule(rule) for rule in rules]
+    def plan(
+        self,
+        qube: str,
+        rules: Sequence[ForwardRule],
+        instead: Sequence[ForwardRule] = (),
+    ) -> bytes:
+        """Return the answer about what adding these in place of others would do."""
+        lines = [f"instead={format_rule(rule)}" for rule in instead]
+        lines += [format_rule(rule) for rule in rules]
         return self._call("Plan", qube, _FORWARD, _join_lines(lines))
 
-    def read_plan(self, qube: str, rules: Sequence[ForwardRule]) -> Status:
-        """Return what adding these rules would do."""
-        return decode_plan(self.plan(qube, rules), qube)
+    def read_plan(
+        self,
+        qube: str,
+        rules: Sequence[ForwardRule],
+        instead: Sequence[ForwardRule] = (),
+    ) -> Status:
+        """Return what adding these in place of others would do."""
+        return decode_plan(self.plan(qube, rules, instead), qube)
 
     def read_log(self, qube: str, since: int) -> bytes:
         """Return the answer about what was logged since these seconds after 1970."""

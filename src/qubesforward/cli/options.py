@@ -48,6 +48,8 @@ examples:
   qvm-forward --close-all
   qvm-forward work --diagnose 443   why it does not work, and what to do
   qvm-forward --log --since 2h      what was opened and closed, and by whom
+  qvm-forward --export all.txt      keep a copy of all forwards
+  qvm-forward --import all.txt      take them back; each qube's wait for your yes
 
 Programs that ask their router for ports (by NAT-PMP, PCP or UPnP):
   qvm-forward work --portmap ask    let programs of work ask you
@@ -79,6 +81,7 @@ _NARROWS = {
     "--diagnose": ("--from",),
     "--grant": ("--until-reboot", "--for-good"),
     "--deny": ("--for-good",),
+    "--import": ("--dry-run",),
 }
 """What else, of `_ONLY_OPENING` and ends, goes with which command."""
 
@@ -144,7 +147,8 @@ def parse_forward_options(name: str, argv: Sequence[str] | None) -> argparse.Nam
         "       %(prog)s [VM] --requests [--wait] [--json]\n"
         "       %(prog)s --grant ID [--until-reboot | --for-good]\n"
         "       %(prog)s --deny ID [--for-good]\n"
-        "       %(prog)s VM --portmap ask|allow|off [--portmap-reach lan|internet]"
+        "       %(prog)s VM --portmap ask|allow|off [--portmap-reach lan|internet]\n"
+        "       %(prog)s [VM] --export [FILE] | [VM] --import FILE [--dry-run]"
     )
     about = "Let others reach ports of a qube; show and close what is open."
     parser = _make_parser(name, usage, about, _FORWARD_WORDS)
@@ -158,6 +162,7 @@ def parse_forward_options(name: str, argv: Sequence[str] | None) -> argparse.Nam
     add("--log", action="store_true", help="show what was opened and closed, and when")
     add("--since", metavar="TIME", help="of the log: since 2h ago, 18:30, 2026-12-24")
     _add_requests(parser)
+    _add_files(parser)
     add("--json", action="store_true", help="print what the daemon answers")
     add("--quiet", "-q", action="store_true", help="say errors only; do not wait")
     add("--verbose", "-v", action="store_true", help="show where errors come from")
@@ -211,6 +216,23 @@ def _add_requests(parser: _Parser) -> None:
     )
 
 
+def _add_files(parser: _Parser) -> None:
+    add = parser.add_argument
+    add(
+        "--export",
+        metavar="FILE",
+        nargs="?",
+        const="-",
+        help="write all forwards into a file, or to the screen",
+    )
+    add(
+        "--import",
+        dest="import_from",
+        metavar="FILE",
+        help="add those of a file; they open when you confirm them",
+    )
+
+
 def _add_ends(parser: _Parser) -> None:
     ends = parser.add_mutually_exclusive_group()
     ends.add_argument(
@@ -237,6 +259,8 @@ def _list_commands(options: argparse.Namespace) -> list[str]:
         "--requests": options.requests,
         "--grant": options.grant is not None,
         "--deny": options.deny is not None,
+        "--export": options.export is not None,
+        "--import": options.import_from is not None,
         "--portmap": options.portmap,
         "--portmap-reach": options.portmap_reach and not options.portmap,
     }
@@ -249,6 +273,8 @@ def check_options(options: argparse.Namespace) -> None:
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked)}: one at a time")
     command = asked[0] if asked else ""
+    if options.json and command in ("--export", "--import"):
+        raise UsageError(f"{command}: is not told in JSON; leave --json out")
     if options.since and command != "--log":
         raise UsageError("--since: give --log too")
     if options.wait and command != "--requests":

@@ -27,6 +27,7 @@ from qubesforward.cli.rule_tables import (
     format_problems,
     format_reasons,
 )
+from qubesforward.cli.sentences import count_noun
 from qubesforward.cli.status import ForwardStatus, QubeStatus
 from qubesforward.cli.table import Screen, format_paragraph, measure_screen
 from qubesforward.cli.turns import LOCKED_DIRECTORY, take_turn
@@ -184,14 +185,14 @@ class Tool:
         if count:
             self._say(
                 f"The outbound rules of {self._qube} accept everything again. Its"
-                f" {_count_forwards(count)} stay as they are; to close them:"
+                f" {count_noun(count, 'forward')} stay as they are; to close them:"
                 f" qvm-forward {self._qube} --close-all"
             )
 
     def _confirm(self) -> None:
         self._firewall.confirm(self._qube)
         count = len(self._firewall.get_forwards(self._qube))
-        self._say(f"{_count_forwards(count)} of {self._qube} confirmed.")
+        self._say(f"{count_noun(count, 'forward')} of {self._qube} confirmed.")
 
     def _show_status(self) -> None:
         status = self._firewall.read_status(self._qube)
@@ -212,10 +213,6 @@ class Tool:
 def _print_lines(lines: Sequence[str]) -> None:
     for line in lines:
         sys.stdout.write(f"{line}\n")
-
-
-def _count_forwards(count: int) -> str:
-    return f"{count} forward{'' if count == 1 else 's'}"
 
 
 def _number_forwards(

@@ -60,6 +60,8 @@ def _find_command(options: Namespace) -> _Command | None:
         (options.log, _show_log),
         (options.requests, _show_requests),
         (options.grant is not None or options.deny is not None, _answer),
+        (options.export is not None, _export),
+        (options.import_from is not None, _import),
         (options.portmap or options.portmap_reach, _set_policy),
     ]
     return next((command for is_asked, command in commands if is_asked), None)
@@ -137,6 +139,19 @@ def _answer(options: Namespace, console: Console, firewall: Firewall, qube: str)
     scope = "always" if options.for_good else "once"
     scope = "reboot" if options.until_reboot else scope
     return grant(console, firewall, qube, options.grant, scope)
+
+
+def _export(options: Namespace, console: Console, firewall: Firewall, qube: str) -> int:
+    from qubesforward.cli.exporting import export_rules
+
+    return export_rules(console, firewall, qube, options.export)
+
+
+def _import(options: Namespace, console: Console, firewall: Firewall, qube: str) -> int:
+    from qubesforward.cli.importing import import_rules
+
+    path, dry_run = options.import_from, options.dry_run
+    return import_rules(console, firewall, qube, path, dry_run=dry_run)
 
 
 def _set_policy(

@@ -61,6 +61,11 @@ def name_some(words: Sequence[str]) -> str:
     return join_words([*words[:_MOST_NAMED], f"{len(words) - _MOST_NAMED} more"])
 
 
+def count_noun(count: int, noun: str) -> str:
+    """Write ``1 forward`` or ``2 forwards``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def describe_service(rule: ForwardRule, qube: str) -> str:
     """Say what is reached: ``tcp port 8443 of work``."""
     return f"{' and '.join(rule.protos)} {_count_ports(rule.inner_ports)} of {qube}"

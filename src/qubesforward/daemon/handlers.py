@@ -166,8 +166,9 @@ class Handlers:
     async def _set_forwards(self, call: Call) -> bytes:
         qube = await self._qube(call)
         forwards = parse_forwards(call.payload)
-        with self._changing(call, qube, forwards):
-            self._rules.set_forwards(qube, forwards)
+        after = self._rules.with_only(qube, forwards)
+        with self._changing(call, qube, after):
+            self._rules.store_own(qube, after)
         await self._settle(qube)
         return b""
 
@@ -176,6 +177,8 @@ class Handlers:
         wanted = parse_addition(call.payload)
         if not wanted.forwards:
             raise InvalidRule("no rule given; send one rule a line")
+        if wanted.is_import:
+            return await self._import_forwards(call, qube, wanted.forwards)
         self._require_confirmed(qube)
         forwards = self._rules.with_added(qube, wanted.forwards, wanted.instead)
         if not wanted.force:
@@ -183,6 +186,17 @@ class Handlers:
         with self._changing(call, qube, forwards):
             self._rules.store_forwards(qube, forwards)
         await self._settle(qube)
+        return b""
+
+    async def _import_forwards(
+        self, call: Call, qube: Qube, imported: Sequence[ForwardRule]
+    ) -> bytes:
+        before = self._rules.load(qube).rules.forwards
+        after = self._rules.with_imported(qube, imported)
+        if len(after) > len(before):
+            with self._ledger.changing(call, before, after):
+                self._rules.store_forwards(qube, after)
+            await self._settle(qube)
         return b""
 
     def _require_confirmed(self, qube: Qube) -> None:
@@ -220,9 +234,11 @@ class Handlers:
     async def _confirm(self, call: Call) -> bytes:
         _refuse_payload(call)
         qube = await self._qube(call)
-        forwards = self._rules.load(qube).rules.forwards
-        with self._changing(call, qube, forwards):
-            self._rules.confirm(qube)
+        before, after = self._rules.load(qube).rules, self._rules.with_confirmed(qube)
+        is_own = self._rules.is_confirmed(qube, before)
+        if not is_own or any(rule.is_waiting for rule in before.forwards):
+            with self._changing(call, qube, after):
+                self._rules.store_own(qube, after)
         await self._settle(qube)
         return b""
 

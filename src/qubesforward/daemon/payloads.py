@@ -10,16 +10,21 @@ from qubesforward.model.rule import ForwardRule, OutboundRule, Rule
 from qubesforward.model.text import parse_rules
 
 _FORCE = b"force=yes"
+_WAITING = b"confirmed=no"
 _INSTEAD = b"instead="
 
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """Forwards to be added in place of others; `force`: they may wait for a port."""
+    """Forwards to be added in place of others; `force`: they may wait for a port.
+
+    `is_import`: they wait for confirmation, and take nothing's place.
+    """
 
     forwards: list[ForwardRule]
     instead: list[ForwardRule]
     force: bool
+    is_import: bool = False
 
 
 def parse_payload(untrusted_payload: bytes) -> list[Rule]:
@@ -47,9 +52,11 @@ def parse_forwards(untrusted_payload: bytes) -> list[ForwardRule]:
 def parse_addition(untrusted_payload: bytes) -> Addition:
     """Read ``force=yes``, then ``instead=LINE`` any number of times, then forwards.
 
-    Raises `InvalidRule` for anything else.
+    Or ``confirmed=no``, then forwards. Raises `InvalidRule` for anything else.
     """
     first, _, untrusted_rest = untrusted_payload.partition(b"\n")
+    if first == _WAITING:
+        return Addition(parse_forwards(untrusted_rest), [], False, is_import=True)
     force = first == _FORCE
     if not force:
         untrusted_rest = untrusted_payload

@@ -41,19 +41,25 @@ def list_changes(
     for place, rule in new.items():
         previous = old.get(place)
         if previous is None:
-            changes.append(RuleChange(Happening.ADDED, rule, opens=True))
-        elif not is_confirmed:
+            changes.append(_explain_new(rule))
+        elif not is_confirmed or (previous.is_waiting and not rule.is_waiting):
             changes.append(RuleChange(Happening.CONFIRMED, rule, opens=True))
         elif previous != rule:
             changes.append(_explain(previous, rule))
     return changes
 
 
+def _explain_new(rule: ForwardRule) -> RuleChange:
+    reason = "imported; waits for confirmation" if rule.is_waiting else ""
+    return RuleChange(Happening.ADDED, rule, not rule.is_waiting, reason)
+
+
 def _explain(old: ForwardRule, new: ForwardRule) -> RuleChange:
     reason = "its comment"
     if old.expire != new.expire:
         reason = f"expire was {old.expire}" if old.expire else "it had no end"
-    opens = old.expire != new.expire and not _ends_sooner(old, new)
+    is_later = old.expire != new.expire and not _ends_sooner(old, new)
+    opens = is_later and not new.is_waiting
     return RuleChange(Happening.CHANGED, new, opens, reason)
 
 

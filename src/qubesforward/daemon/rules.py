@@ -152,18 +152,51 @@ class Rules:
         rules = self.load(qube).rules
         self._save(qube, replace(rules, outbound=tuple(outbound)))
 
-    def set_forwards(self, qube: Qube, forwards: Sequence[ForwardRule]) -> None:
-        """Replace the forwards; those that stay keep their age.
+    def with_only(
+        self, qube: Qube, forwards: Sequence[ForwardRule]
+    ) -> tuple[ForwardRule, ...]:
+        """Return these forwards, those that are there with their age; stores nothing.
 
-        In a copied list none stays: their ages are those of the other qube.
+        One that waits for confirmation goes on waiting: whoever reads a list, adds to
+        it and sets it has confirmed nothing. In a copied list none stays: their ages
+        are those of the other qube.
         """
         rules = self.load(qube).rules
-        old = rules.forwards if self.is_confirmed(qube, rules) else ()
-        ages = {rule.place: rule.created for rule in old}
+        present = rules.forwards if self.is_confirmed(qube, rules) else ()
+        old = {rule.place: rule for rule in present}
         # Given twice is given once: it would only be in its own way.
         new = [self._adopt(rule) for rule in dict.fromkeys(forwards)]
-        kept = (replace(r, created=ages.get(r.place, r.created)) for r in new)
-        self._save(qube, replace(rules, forwards=tuple(kept), owner=qube.uuid))
+        kept = ((rule, old.get(rule.place, rule)) for rule in new)
+        return tuple(
+            replace(rule, created=was.created, is_waiting=was.is_waiting)
+            for rule, was in kept
+        )
+
+    def with_imported(
+        self, qube: Qube, imported: Sequence[ForwardRule]
+    ) -> tuple[ForwardRule, ...]:
+        """Return the qube's forwards as they are, and more that wait; stores nothing.
+
+        Of one that is there already, nothing changes, its end and comment neither.
+        """
+        forwards = {rule.place: rule for rule in self.load(qube).rules.forwards}
+        for rule in imported:
+            if rule.place not in forwards:
+                forwards[rule.place] = replace(self._adopt(rule), is_waiting=True)
+        return tuple(forwards.values())
+
+    def with_confirmed(self, qube: Qube) -> tuple[ForwardRule, ...]:
+        """Return the forwards, all confirmed; nothing is stored.
+
+        What was not confirmed becomes as young as a new one: with the age of the
+        original, or of its import, it could take the port of another.
+        """
+        rules = self.load(qube).rules
+        is_own = self.is_confirmed(qube, rules)
+        return tuple(
+            rule if is_own and not rule.is_waiting else self._adopt(rule)
+            for rule in rules.forwards
+        )
 
     def with_added(
         self,
@@ -184,7 +217,7 @@ class Rules:
         for rule in added:
             old = ages.get(rule.place)
             new = self._adopt(rule)
-            if old is not None:
+            if old is not None and not old.is_waiting:
                 new = replace(new, created=old.created)
             forwards[rule.place] = new
         return tuple(forwards.values())
@@ -196,21 +229,17 @@ class Rules:
         self._save(qube, replace(rules, forwards=tuple(left)))
 
     def store_forwards(self, qube: Qube, forwards: Sequence[ForwardRule]) -> None:
-        """Store what `with_added` returned."""
+        """Store what `with_added` or `with_imported` returned."""
         rules = self.load(qube).rules
         new = replace(rules, forwards=tuple(forwards))
         if not rules.forwards:
             new = replace(new, owner=qube.uuid)
         self._save(qube, new)
 
-    def confirm(self, qube: Qube) -> None:
-        """Take a copied list as this qube's own, as if its forwards were new.
-
-        With the ages of the original they could take its ports away.
-        """
+    def store_own(self, qube: Qube, forwards: Sequence[ForwardRule]) -> None:
+        """Store what `with_only` or `with_confirmed` returned, as the qube's own."""
         rules = self.load(qube).rules
-        if not self.is_confirmed(qube, rules):
-            self.set_forwards(qube, rules.forwards)
+        self._save(qube, replace(rules, forwards=tuple(forwards), owner=qube.uuid))
 
     def _save(self, qube: Qube, rules: RuleList) -> None:
         self._store.save(qube.name, qube.klass, rules)
@@ -229,7 +258,7 @@ class Rules:
         """Give a new rule its age, later than any before, and its boot."""
         self._newest = max(self._newest + 1, int(self._now() * 1_000_000))
         boot_id = self._boot_id if rule.expire == REBOOT else ""
-        return replace(rule, created=self._newest, boot_id=boot_id)
+        return replace(rule, created=self._newest, boot_id=boot_id, is_waiting=False)
 
 
 def _without(

@@ -132,9 +132,10 @@ class ForwardRule:
     What the user did not write, and what therefore takes no part in comparing two
     rules: `created`, microseconds since 1970 at which the daemon took the rule in
     (0: not yet), which decides who is older; `boot_id`, the boot that a ``reboot``
-    rule belongs to; `origin`; and `is_mapped`: what the service itself sends from its
-    inner port leaves with the outer port. Of several rules for one pair of ports only
-    one may be so.
+    rule belongs to; `origin`; `is_mapped`: what the service itself sends from its
+    inner port leaves with the outer port (of several rules for one pair of ports only
+    one may be so); and `is_waiting`: it was imported, and opens nothing until it is
+    confirmed.
     """
 
     forwardtype: ForwardType
@@ -151,6 +152,7 @@ class ForwardRule:
     boot_id: str = field(default="", compare=False)
     origin: Origin = field(default=Origin.USER, compare=False)
     is_mapped: bool = field(default=False, compare=False)
+    is_waiting: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         check_line(self.comment, "comment", LONGEST_COMMENT)

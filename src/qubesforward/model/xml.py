@@ -53,7 +53,7 @@ _LONGEST_OWNER = 64
 # No uuid, so that the list counts as copied from another qube.
 _UNKNOWN_OWNER = "unknown"
 _LAST_CREATED = 2**63 - 1
-_METADATA = ("created", "boot-id")
+_METADATA = ("created", "boot-id", "confirmed")
 
 
 def decode_rule_list(untrusted_xml: bytes, now: float, boot_id: str) -> RuleList:
@@ -216,7 +216,12 @@ def _decode_rule(element: _Element) -> Rule:
     if not untrusted_metadata:
         return rule
     if isinstance(rule, OutboundRule):
-        raise InvalidRule("created, boot-id: only a forward has them")
+        raise InvalidRule(f"{', '.join(_METADATA)}: only a forward has them")
+    untrusted_confirmed = untrusted_metadata.get("confirmed", "no")
+    if untrusted_confirmed != "no":
+        raise InvalidRule(
+            f"confirmed={untrusted_confirmed[:40]!a}: it is no, or is left out"
+        )
     return replace(
         rule,
         created=parse_number(
@@ -226,6 +231,7 @@ def _decode_rule(element: _Element) -> Rule:
             "give microseconds since 1970",
         ),
         boot_id=untrusted_metadata.get("boot-id", ""),
+        is_waiting="confirmed" in untrusted_metadata,
     )
 
 
@@ -319,6 +325,7 @@ def _forward_properties(rule: ForwardRule) -> Iterator[tuple[str, str]]:
     yield "disposables", "yes" if rule.disposables else ""
     yield "boot-id", rule.boot_id
     yield "created", str(rule.created) if rule.created else ""
+    yield "confirmed", "no" if rule.is_waiting else ""
 
 
 def _short(ports: PortRange | None) -> str:

@@ -73,10 +73,12 @@ def _find_general(facts: ForwardFacts) -> Iterator[Finding]:
 
 def _find_verdict(facts: ForwardFacts) -> Finding:
     outcome = facts.outcome
+    rule = outcome.asked.rule
+    came = "was imported" if rule.is_waiting else "came with a copy of another qube"
     cause = {
         Verdict.EXPIRED: "The time of the forward is over: open it again.",
         Verdict.UNCONFIRMED: (
-            "The forward came with a copy of another qube and stays inactive until"
+            f"The forward {came} and stays inactive until"
             f" you confirm it (qvm-firewall {outcome.asked.owner} confirm)."
         ),
         Verdict.CONFLICT: (

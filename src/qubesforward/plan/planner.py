@@ -198,13 +198,10 @@ def plan_alone(
     rule = asked.rule
     if rule.has_ended(now, boot_id):
         return Outcome(asked, Verdict.EXPIRED, "its time is over")
-    if not confirmed:
-        return Outcome(
-            asked,
-            Verdict.UNCONFIRMED,
-            f"copied from another qube; activate with: qvm-firewall {asked.owner}"
-            " confirm",
-        )
+    if rule.is_waiting or not confirmed:
+        source = "imported" if rule.is_waiting else "copied from another qube"
+        reason = f"{source}; activate with: qvm-firewall {asked.owner} confirm"
+        return Outcome(asked, Verdict.UNCONFIRMED, reason)
     try:
         chain = plan_chain(asked.target, rule.forwardtype, snapshot)
         steps = _plan_steps(rule, chain)
