@@ -8,14 +8,15 @@ BIN := $(VENV)/bin
 PACKAGES := python3-venv python3-nftables python3-lxml nftables iproute2 \
 	iputils-ping util-linux dnsmasq-base curl procps netbase iperf3 socat \
 	miniupnpc miniupnpd-nftables natpmpc python3-libtorrent \
-	python3-pyqt6 xvfb xdotool
+	python3-pyqt6 xvfb xdotool \
+	debhelper dh-python dpkg-dev rpm mmdebstrap
 INSTALLED := $(VENV)/.installed
 
 # Of `make fuzz`, for all decoders together.
 SECONDS ?= 60
 
 .PHONY: demo desktop test lint types unit fuzz soak bench screenshots languages setup \
-	clean
+	packages test-packages clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -58,6 +59,15 @@ screenshots: setup
 # New texts come into the files of all languages, to be translated there.
 languages: setup
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -m tests.gui.texts
+
+# Debian's and Fedora's, into build/packages.
+packages: setup
+	packaging/build.sh build/packages
+
+# In roots made of nothing but the packages and what they depend on, which come from
+# where this machine has its own from: this needs the network.
+test-packages: setup
+	$(BIN)/pytest -m clean_root tests/packaging
 
 setup: $(INSTALLED)
 
