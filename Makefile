@@ -9,7 +9,7 @@ PACKAGES := python3-venv python3-nftables python3-lxml nftables iproute2 \
 	iputils-ping util-linux dnsmasq-base curl procps netbase iperf3 socat \
 	miniupnpc miniupnpd-nftables natpmpc python3-libtorrent \
 	python3-pyqt6 xvfb xdotool \
-	debhelper dh-python dpkg-dev rpm mmdebstrap
+	debhelper dh-python dpkg-dev rpm mmdebstrap uidmap
 INSTALLED := $(VENV)/.installed
 
 # Of `make fuzz`, for all decoders together.
@@ -37,7 +37,7 @@ types: setup
 
 # Labs wait more than they work, so several run side by side.
 unit: setup
-	$(BIN)/pytest -n 3 --dist loadfile -m "not alone"
+	$(BIN)/pytest -n 3 --dist loadfile -m "not alone and not clean_root"
 	$(BIN)/pytest -m alone
 
 # With atheris where it is installed (pip install -e '.[fuzz]'), without it otherwise.
