@@ -13,11 +13,11 @@ trap 'rm -rf "$work"' EXIT
 
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$source/pyproject.toml")
 tree=$work/qubes-forward-$version
-mkdir "$tree" "$tree/build"
+mkdir "$tree" "$tree/docs"
 for part in LICENSE README.md pyproject.toml src packaging; do
     cp -R "$source/$part" "$tree/"
 done
-[ ! -d "$source/build/man" ] || cp -R "$source/build/man" "$tree/build/"
+[ ! -d "$source/docs/man" ] || cp -R "$source/docs/man" "$tree/docs/"
 rm -rf "$tree"/src/*.egg-info
 find "$tree" -name __pycache__ -prune -exec rm -rf {} +
 

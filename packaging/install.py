@@ -70,7 +70,7 @@ PACKAGES = {
         completions=("qubes-forwardd",),
     ),
     "qubes-forward-vm": Contents(
-        rooms=("nft", "portmap", "agent", "gateway"),
+        rooms=("nft", "iptables", "portmap", "agent", "gateway"),
         programs=("qubes-forward-agent", "qubes-forward-gateway"),
         units=("qubes-forward-agent.service", "qubes-forward-gateway.service"),
         files=(
@@ -116,9 +116,8 @@ def find_contents(contents: Contents, places: Places) -> Iterator[tuple[Path, st
         base = top if top.is_dir() else top.parent
         for path in _list_files(top):
             yield path, f"{target}/{path.relative_to(base)}"
-    # Both are made by others than this, and may not be there.
     for pattern in contents.manuals:
-        for path in sorted(Path(SOURCE, "build/man").glob(f"{pattern}.[1-9]")):
+        for path in sorted(Path(SOURCE, "docs/man").glob(f"{pattern}.[1-9]")):
             yield path, f"usr/share/man/man{path.suffix[1:]}/{path.name}"
     shells = {"bash": "bash-completion/completions", "zsh": "zsh/site-functions"}
     for shell, target in shells.items():

@@ -31,9 +31,10 @@ def main() -> int:
     import asyncio
 
     from qubesforward.agent.program import Agent
-    from qubesforward.agent.withdrawal import run_withdrawal
 
     if options.withdraw:
+        from qubesforward.agent.withdrawal import run_withdrawal
+
         return run_withdrawal()
 
     async def run() -> None:
