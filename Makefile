@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 PACKAGES := python3-venv python3-nftables python3-lxml nftables iproute2 \
 	iputils-ping util-linux dnsmasq-base curl procps netbase iperf3 socat \
 	miniupnpc miniupnpd-nftables natpmpc python3-libtorrent \
-	python3-pyqt6 xvfb xdotool ansible-core
+	python3-pyqt6 xvfb xdotool ansible-core \
+	debhelper dh-python dpkg-dev rpm mmdebstrap uidmap
 # Salt comes with many packages in versions of its own: it gets an environment of its
 # own, inside the other one, where labs see it too.
 SALT := salt>=3007
@@ -18,7 +19,7 @@ INSTALLED := $(VENV)/.installed
 SECONDS ?= 60
 
 .PHONY: demo desktop test lint types unit fuzz soak bench screenshots languages setup \
-	clean
+	packages test-packages clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -39,7 +40,7 @@ types: setup
 
 # Labs wait more than they work, so several run side by side.
 unit: setup
-	$(BIN)/pytest -n 3 --dist loadfile -m "not alone"
+	$(BIN)/pytest -n 3 --dist loadfile -m "not alone and not clean_root"
 	$(BIN)/pytest -m alone
 
 # With atheris where it is installed (pip install -e '.[fuzz]'), without it otherwise.
@@ -61,6 +62,15 @@ screenshots: setup
 # New texts come into the files of all languages, to be translated there.
 languages: setup
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -m tests.gui.texts
+
+# Debian's and Fedora's, into build/packages.
+packages: setup
+	packaging/build.sh build/packages
+
+# In roots made of nothing but the packages and what they depend on, which come from
+# where this machine has its own from: this needs the network.
+test-packages: setup
+	$(BIN)/pytest -m clean_root tests/packaging
 
 setup: $(INSTALLED)
 

@@ -7,7 +7,7 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -97,12 +97,20 @@ def _end_orphans() -> None:
 
 @contextmanager
 def running_lab(
-    topology: Path | str | None = None, *, prefix: Sequence[str] = ()
+    topology: Path | str | None = None,
+    *,
+    prefix: Sequence[str] = (),
+    grounds: Mapping[str, Path] | None = None,
 ) -> Iterator[RunningLab]:
-    """Have a lab, of a topology file or the default one, under a name of its own."""
+    """Have a lab, of a topology file or the default one, under a name of its own.
+
+    `grounds` are directories for `qubes-lab up --from`.
+    """
     _end_orphans()
     lab = RunningLab(f"test-{os.getpid()}-{next(_numbers)}", prefix)
     words = ["--topology", str(topology)] if topology else []
+    for where, directory in (grounds or {}).items():
+        words += ["--from", f"{where}={directory}"]
     done = lab.run("up", *words)
     assert done.returncode == 0, done.stderr
     try:

@@ -67,6 +67,25 @@ def test_a_service_comes_back_and_never_gives_up(name: str) -> None:
     assert unit["MemoryDenyWriteExecute"] == ["yes"]
 
 
+def test_units_start_after_what_they_talk_to() -> None:
+    def order(name: str, setting: str) -> set[str]:
+        return set(" ".join(read_unit(name).get(setting, [])).split())
+
+    assert {"qubesd.service", "qubes-forwardd.socket"} <= order(DAEMON, "After")
+    assert {"qubes-db.service", "qubes-iptables.service"} <= order(AGENT, "After")
+    # It lets packets through a hop: the rules are there by then.
+    assert "qubes-network.service" in order(AGENT, "Before")
+    wanted = {"qubes-db.service", "qubes-qrexec-agent.service", AGENT}
+    assert wanted <= order(GATEWAY, "After")
+
+
+def test_presets_enable_what_is_shipped() -> None:
+    presets = (UNITS.parent / "presets").iterdir()
+    enabled = " ".join(path.read_text() for path in presets)
+    for path in UNITS.iterdir():
+        assert f"enable {path.name}\n" in enabled
+
+
 # The exposure is 10 without any sandbox; what is left is in docs/privileges.md.
 @needs_systemd
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +85,14 @@ class Detour:
             elif find_marked_way(self._routes, family, DETOUR) != way.link.index:
                 self._remove(family)
                 self._make(family, way)
+
+    def clear(self) -> None:
+        """Have none, and leave no routes for the next one. Raises `ApplyError`."""
+        self.converge({})
+        for family in FAMILIES:
+            # There is no table where there never was a detour, which is an error.
+            with suppress(ApplyError):
+                _run_ip(family, "route", "flush", "table", str(_ROUTES))
 
     def _remove(self, family: int) -> None:
         while has_rule_for(self._routes, family, DETOUR):

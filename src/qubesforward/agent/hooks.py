@@ -8,6 +8,7 @@ from qubesforward.nft.layout import (
     CUSTOM_FORWARD,
     CUSTOM_INPUT,
     FAMILIES,
+    render_custom_removal,
     render_custom_rule,
 )
 from qubesforward.nft.readback import handles_of_ours
@@ -32,6 +33,16 @@ class CustomHooks:
         self.present = frozenset(
             (family, chain) for family, chain in _CHAINS if self._repair(family, chain)
         )
+
+    def remove(self) -> None:
+        """Take our rules out of all these chains. Raises `ApplyError`."""
+        for family, chain in _CHAINS:
+            handles = handles_of_ours(
+                self._kernel.read_custom_rules(family, chain) or ()
+            )
+            if handles:
+                self._kernel.run_nft(render_custom_removal(family, chain, handles))
+        self.present = frozenset()
 
     def _repair(self, family: int, chain: str) -> bool:
         rules = self._kernel.read_custom_rules(family, chain)

@@ -16,8 +16,11 @@ _COLLECT_AFTER = 50_000
 and to look at them again and again takes a third of the time to load them."""
 
 
-def main() -> None:
-    """Run the agent until it is ended; the rules stay then, as dom0 ordered them."""
+def main() -> int:
+    """Run the agent until it is ended; the rules stay then, as dom0 ordered them.
+
+    Returns the exit status.
+    """
     options = _parse_options()
     logging.basicConfig(
         level=options.log_level.upper(), format="%(levelname)s %(name)s: %(message)s"
@@ -28,6 +31,11 @@ def main() -> None:
     import asyncio
 
     from qubesforward.agent.program import Agent
+
+    if options.withdraw:
+        from qubesforward.agent.withdrawal import run_withdrawal
+
+        return run_withdrawal()
 
     async def run() -> None:
         agent = Agent(options.qubesdb, outbound=not options.no_outbound)
@@ -41,6 +49,7 @@ def main() -> None:
         await agent.say_stopped()
 
     asyncio.run(run())
+    return 0
 
 
 def _do_without_tls() -> None:
@@ -71,8 +80,14 @@ def _parse_options() -> argparse.Namespace:
         action="store_true",
         help="leave outbound rules to the agent that Qubes itself has for them",
     )
+    parser.add_argument(
+        "--withdraw",
+        action="store_true",
+        help="instead of that, close everything here, remove all rules of this agent"
+        " and end. It must not run meanwhile",
+    )
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -33,6 +33,7 @@ from qubesforward.daemon.rules import Rules
 from qubesforward.daemon.store import Store
 from qubesforward.daemon.topology import Topology
 from qubesforward.daemon.tunnels import Tunnels
+from qubesforward.daemon.withdrawal import run_withdrawal
 from qubesforward.errors import ForwardError
 from qubesforward.qubes.admin_async import AsyncAdminClient
 from qubesforward.qubes.admin_server import serve_admin
@@ -241,12 +242,20 @@ def main() -> int:
     parser.add_argument("--log", type=Path, default=Path(AUDIT_LOG))
     parser.add_argument("--run", type=Path, default=Path(RUN_DIRECTORY))
     parser.add_argument("--verbose", "-v", action="store_true")
+    parser.add_argument(
+        "--withdraw",
+        action="store_true",
+        help="instead of serving, close every port and end; rules stay. The service"
+        " must not run meanwhile",
+    )
     options = parser.parse_args()
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.DEBUG if options.verbose else logging.INFO,
         format="%(levelname)s %(message)s",
     )
+    if options.withdraw:
+        return run_withdrawal()
     collect_seldom()
     try:
         daemon = Daemon(options.state, options.socket, log=options.log, run=options.run)

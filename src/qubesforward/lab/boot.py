@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,7 @@ from qubesforward.errors import LabError
 from qubesforward.lab import kernel
 from qubesforward.lab.command import PATH
 from qubesforward.lab.control import serve_control
+from qubesforward.lab.ground import Grounds
 from qubesforward.lab.root import paths_of_python
 from qubesforward.lab.sandbox import (
     DOM0_DIR,
@@ -53,10 +55,12 @@ def launch(
     topology_file: Path,
     report: Callable[[str], None],
     shared: Sequence[str] = (),
+    grounds: Grounds = Grounds(),  # noqa: B008 - cannot be changed
 ) -> None:
     """Start a lab; return when every qube is up. `report` takes warnings.
 
-    `shared` are files of the host that dom0 sees at the same paths.
+    `shared` are files of the host that dom0 sees at the same paths; `grounds` say
+    whose programs run.
 
     Raises `LabError` that says what went wrong; nothing is left then.
     """
@@ -71,7 +75,8 @@ def launch(
         between = os.fork()
         if not between:
             os.close(told)
-            _run_between(state, topology, text, teller, shared)
+            make = partial(Supervisor, topology, shared=shared, grounds=grounds)
+            _run_between(state, text, teller, make)
         os.close(teller)
         os.close(lock)
         os.waitpid(between, 0)
@@ -157,10 +162,9 @@ def _read_tails(logs: Path) -> str:
 
 def _run_between(
     state: LabState,
-    topology: Topology,
     text: bytes,
     teller: int,
-    shared: Sequence[str],
+    make: Callable[..., Supervisor],
 ) -> None:
     """Enter the namespaces, and start the hypervisor in them. Does not return."""
     try:
@@ -184,7 +188,7 @@ def _run_between(
         kernel.set_process_name("lab-hypervisor")
         build_lab_root(state.path, keep)
         Path(DOM0_DIR, "topology.toml").write_bytes(text)
-        asyncio.run(_run_hypervisor(topology, keep, teller, shared))
+        asyncio.run(_run_hypervisor(partial(make, keep=keep), teller))
     except LabError as error:
         _tell(teller, f"error {error}")
     except BaseException as error:  # noqa: BLE001 - nothing may return into the copy
@@ -209,10 +213,8 @@ def _tell(teller: int, line: str) -> None:
         os.write(teller, line.replace("\n", "\\n").encode() + b"\n")
 
 
-async def _run_hypervisor(
-    topology: Topology, keep: tuple[str, ...], teller: int, shared: Sequence[str]
-) -> None:
-    supervisor = Supervisor(topology, keep, shared)
+async def _run_hypervisor(make: Callable[[], Supervisor], teller: int) -> None:
+    supervisor = make()
     servers = [
         await serve_control(supervisor, path)
         for path in (f"{DOM0_DIR}/hypervisor.sock", f"{STATE}/control.sock")

@@ -21,6 +21,7 @@ from typing import Any
 from qubesforward.errors import LabError
 from qubesforward.lab import kernel
 from qubesforward.lab.command import PATH, log, run_command
+from qubesforward.lab.ground import Ground
 from qubesforward.lab.init import LONGEST_MESSAGE, Init
 from qubesforward.lab.root import Furniture, build_top, enter_root, furnish
 from qubesforward.lab.sandbox import HOST, NEW_ROOT, STATE
@@ -58,6 +59,7 @@ class DomainSpec:
     services: tuple[ServiceSpec, ...]
     furniture: Furniture
     keep: tuple[str, ...]
+    ground: Ground = field(default_factory=Ground)
 
 
 def make_environment() -> dict[str, str]:
@@ -246,6 +248,7 @@ def _fork_into_namespaces(spec: DomainSpec, control: socket.socket) -> int:
                 _become_init(spec, control.fileno())
         except BaseException:  # noqa: BLE001 - nothing may return into the copy
             traceback.print_exc()
+            sys.stderr.flush()
         finally:
             os._exit(1)
     os.close(teller)
@@ -272,8 +275,9 @@ def _become_init(spec: DomainSpec, control: int) -> None:
     _redirect(logs / "init.log")
     socket.sethostname(spec.name)
     kernel.mount("domain", NEW_ROOT, "tmpfs", kernel.MS_NOSUID, "mode=755")
-    build_top(NEW_ROOT, HOST, spec.keep)
-    furnish(NEW_ROOT, HOST, spec.furniture)
+    ground = spec.ground.seen_from(HOST)
+    build_top(NEW_ROOT, HOST, spec.keep, ground)
+    furnish(NEW_ROOT, HOST, spec.furniture, ground)
     enter_root(NEW_ROOT)
     _write_sysctls(_SYSCTLS)
     if spec.routes:

@@ -50,6 +50,16 @@ def _parse_options(argv: Sequence[str]) -> argparse.Namespace:
 
     up = add("up", _up, "start, in the background; return when every qube is up")
     up.add_argument("--topology", type=Path, metavar="FILE")
+    up.add_argument(
+        "--from",
+        action="append",
+        default=[],
+        dest="grounds",
+        metavar="WHERE=DIRECTORY",
+        help="run our programs in dom0 or the qubes from packages: dom0-root or"
+        " qubes-root, a root file system with them; dom0-packages or qubes-packages,"
+        " unpacked ones to be laid over this machine's",
+    )
     execute = add("exec", _exec, "run a command in a qube, dom0, or an outside host")
     execute.add_argument("where", metavar="NAME")
     execute.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
@@ -79,9 +89,12 @@ def _warn(text: str) -> None:
 
 def _up(options: argparse.Namespace) -> int:
     from qubesforward.lab.boot import launch
+    from qubesforward.lab.ground import find_grounds
     from qubesforward.lab.topology import DEFAULT_TOPOLOGY
 
-    launch(_find_lab(options), options.topology or DEFAULT_TOPOLOGY, _warn)
+    topology = options.topology or DEFAULT_TOPOLOGY
+    grounds = find_grounds(options.grounds)
+    launch(_find_lab(options), topology, _warn, grounds=grounds)
     return 0
 
 

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from qubesforward.lab.ground import PACKAGED, Ground
 from qubesforward.lab.hypercall import TOPOLOGY_FILE
+from qubesforward.lab.sandbox import HOST
 from qubesforward.lab.topology import QubeSpec, ServiceSpec
 
 _QVM = "qubesforward.lab.qvm_tools:main"
@@ -53,16 +55,22 @@ _OF_PACKAGE = {
 }
 
 
-def render_programs(table: dict[str, str]) -> dict[str, str]:
+def render_programs(table: dict[str, str], ground: Ground) -> dict[str, str]:
     """Return what `root.Furniture.programs` takes, for a table above.
 
     Installed scripts are used as they are; a program without one gets a script
-    that calls its function.
+    that calls its function. Of packages those programs are used that they have.
     """
+    if ground.is_packaged:
+        lab = {name: table[name] for name in table if name not in PACKAGED}
+        packaged = {
+            name: f"/{PACKAGED[name]}"
+            for name in table.keys() & PACKAGED.keys()
+            if ground.find(PACKAGED[name], HOST)
+        }
+        return {**_render_scripts(lab), **packaged}
     others = {"qubes-lab", *DOM0_PROGRAMS, *QUBE_PROGRAMS}
-    programs = {
-        name: _render_script(*function.split(":")) for name, function in table.items()
-    }
+    programs = _render_scripts(table)
     for script in Path(sys.prefix, "bin").glob("*"):
         installed = script.name.startswith(_OURS) and os.access(script, os.X_OK)
         # One that only the other side has must not turn up here.
@@ -71,18 +79,28 @@ def render_programs(table: dict[str, str]) -> dict[str, str]:
     return programs
 
 
+def _render_scripts(table: dict[str, str]) -> dict[str, str]:
+    return {
+        name: _render_script(*function.split(":")) for name, function in table.items()
+    }
+
+
 def _render_script(module: str, function: str) -> str:
-    # The package may be run from a source tree that only PYTHONPATH names.
+    # The package may be run from a source tree that only PYTHONPATH names, and
+    # packages do not have the lab.
     source = str(Path(__file__).parents[2])
     return (
         f"#!{sys.executable}\n"
-        f"import sys\nsys.path.append({source!r})\n"
+        f"import sys\nsys.path.insert(0, {source!r})\n"
         f"from {module} import {function}\nsys.exit({function}())\n"
     )
 
 
-def find_packaged() -> dict[str, str]:
+def find_packaged(ground: Ground) -> dict[str, str]:
     """Return what `root.Furniture.copies` takes, for dom0."""
+    if ground.is_packaged:
+        found = {path: ground.find(path[1:], HOST) for path in _OF_PACKAGE}
+        return {path: source for path, source in found.items() if source}
     return {path: str(_PACKAGED / name) for path, name in _OF_PACKAGE.items()}
 
 

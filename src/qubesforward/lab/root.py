@@ -17,6 +17,7 @@ from pathlib import Path
 
 from qubesforward.errors import LabError
 from qubesforward.lab import kernel
+from qubesforward.lab.ground import Ground
 
 HOST = "/.host"
 """Where a root shows the host's ``etc``, ``var`` and ``usr/local/bin``."""
@@ -62,36 +63,46 @@ def paths_of_python() -> tuple[str, ...]:
     return tuple(sorted(path for path in found if path.startswith("/")))
 
 
-def build_top(target: str, host: str, keep: Iterable[str]) -> None:
-    """Fill an empty root with the host's top level, and `keep` where that is fresh.
+def build_top(
+    target: str, host: str, keep: Iterable[str], ground: Ground | None = None
+) -> None:
+    """Fill an empty root with the ground's top level, and `keep` where that is fresh.
 
-    `host` is where the host's root is seen now.
+    `host` is where the host's root is seen now, and the ground is seen from there; it
+    is the host's root without one.
     """
-    for entry in os.scandir(host):
+    ground = ground or Ground(host)
+    for entry in os.scandir(ground.root):
         new = f"{target}/{entry.name}"
         if entry.is_symlink():
             Path(new).symlink_to(Path(entry.path).readlink())
         elif entry.name not in _FRESH and entry.is_dir():
-            _bind_directory(entry.path, new)
+            _show_directory(ground, entry.name, new)
     for name in ("run", "etc", "var", "rw", "home", "root", "proc", "sys", "dev"):
         _make(f"{target}/{name}")
     _make_for_all(target, "tmp")
     done: list[str] = []
     for path in keep:
         covered = any(path == above or path.startswith(f"{above}/") for above in done)
-        if path.split("/")[1] in _FRESH and not covered:
+        top = path.split("/")[1]
+        is_shown = top not in _FRESH and Path(target, top).exists()
+        if not is_shown and not covered:
             _bind_directory(host + path, target + path)
             done.append(path)
 
 
-def furnish(target: str, host: str, own: Furniture) -> None:
+def furnish(
+    target: str, host: str, own: Furniture, ground: Ground | None = None
+) -> None:
     """Make everything in a root (after `build_top`) that is the domain's own."""
+    ground = ground or Ground(host)
     _make_devices(target, host)
     _make_kernel_files(target, host)
-    _bind_directory(f"{host}/etc", f"{target}{HOST}/etc")
-    _bind_directory(f"{host}/var", f"{target}{HOST}/var")
-    _link_entries(f"{target}/etc", f"{HOST}/etc", host + "/etc", _OWN_ETC)
-    _link_entries(f"{target}/var", f"{HOST}/var", host + "/var", _FRESH_VAR)
+    etc, var = f"{target}{HOST}/etc", f"{target}{HOST}/var"
+    _show_directory(ground, "etc", etc)
+    _show_directory(ground, "var", var)
+    _link_entries(f"{target}/etc", f"{HOST}/etc", etc, _OWN_ETC)
+    _link_entries(f"{target}/var", f"{HOST}/var", var, _FRESH_VAR)
     for name in ("log", "cache", "spool"):
         _make(f"{target}/var/{name}")
     _make_for_all(target, "var/tmp")
@@ -99,7 +110,7 @@ def furnish(target: str, host: str, own: Furniture) -> None:
     Path(target, "var/run").symlink_to("/run")
     Path(target, "var/lock").symlink_to("/run/lock")
     own_lib = frozenset(("qubes",))
-    _link_entries(f"{target}/var/lib", f"{HOST}/var/lib", host + "/var/lib", own_lib)
+    _link_entries(f"{target}/var/lib", f"{HOST}/var/lib", f"{var}/lib", own_lib)
     for name in ("var/lib/qubes", "etc/qubes", "etc/qubes-rpc", "run/qubes"):
         _make(f"{target}/{name}")
     for name in ("etc/qubes/policy.d", "etc/qubes/rpc-config"):
@@ -113,7 +124,7 @@ def furnish(target: str, host: str, own: Furniture) -> None:
     for name in ("home/user", "rw/config", "run/qubes-base"):
         _make(f"{target}/{name}")
     _write_identity(f"{target}/etc", own)
-    _install_programs(target, host, own.programs)
+    _install_programs(target, ground.root, own.programs)
     for path, source in own.binds.items():
         if Path(source).is_dir():
             _bind_directory(source, target + path)
@@ -157,6 +168,19 @@ def _make(path: str, mode: int = 0o755) -> None:
 
 def _make_for_all(target: str, name: str) -> None:
     _make(f"{target}/{name}", 0o1777)
+
+
+def _show_directory(ground: Ground, name: str, target: str) -> None:
+    """Bind a directory of the ground, with what packages have in it laid over."""
+    source, over = f"{ground.root}/{name}", f"{ground.packages}/{name}"
+    if not ground.packages or not Path(over).is_dir():
+        _bind_directory(source, target)
+        return
+    Path(target).mkdir(parents=True, exist_ok=True)
+    try:
+        kernel.mount("overlay", target, "overlay", 0, f"lowerdir={over}:{source}")
+    except OSError as error:
+        raise LabError(f"cannot lay {over} over {source}: {error.strerror}") from None
 
 
 def _bind_directory(source: str, target: str) -> None:
@@ -231,9 +255,9 @@ def _write_identity(etc: str, own: Furniture) -> None:
     write_resolvers(etc, own.resolvers)
 
 
-def _install_programs(target: str, host: str, programs: Mapping[str, str]) -> None:
-    """Put our programs beside the host's own in ``/usr/local/bin``."""
-    binaries, seen = f"{target}{HOST}/own-bin", f"{host}/usr/local/bin"
+def _install_programs(target: str, ground: str, programs: Mapping[str, str]) -> None:
+    """Put our programs beside the ground's own in ``/usr/local/bin``."""
+    binaries, seen = f"{target}{HOST}/own-bin", f"{ground}/usr/local/bin"
     _bind_directory(seen, f"{target}{HOST}/bin")
     _link_entries(binaries, f"{HOST}/bin", seen, frozenset(programs))
     for name, text in programs.items():

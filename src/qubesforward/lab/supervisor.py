@@ -16,6 +16,7 @@ from qubesforward.errors import LabError
 from qubesforward.lab import igd, network
 from qubesforward.lab.command import log
 from qubesforward.lab.domain import Domain, DomainSpec
+from qubesforward.lab.ground import Grounds
 from qubesforward.lab.hypercall import Link
 from qubesforward.lab.outside import describe_host, write_names
 from qubesforward.lab.programs import (
@@ -68,7 +69,11 @@ class Supervisor:
     """
 
     def __init__(
-        self, topology: Topology, keep: tuple[str, ...], shared: Sequence[str] = ()
+        self,
+        topology: Topology,
+        keep: tuple[str, ...],
+        shared: Sequence[str] = (),
+        grounds: Grounds = Grounds(),  # noqa: B008 - cannot be changed
     ) -> None:
         """Own nothing yet; `boot` makes the world of the topology."""
         self.topology = topology
@@ -76,6 +81,7 @@ class Supervisor:
         self.domains: dict[str, Domain] = {}
         self._keep = keep
         self._shared = shared
+        self._grounds = grounds
         self._links: dict[str, AttachedLink] = {}
         self._xid = 0
         self._plugs = 0
@@ -118,15 +124,16 @@ class Supervisor:
     def _describe_dom0(self) -> DomainSpec:
         binds = {"/run/qubes-lab": DOM0_DIR, "/var/log/qubes-lab": f"{STATE}/logs/dom0"}
         binds |= {path: HOST + path for path in self._shared}
+        ground = self._grounds.dom0
+        programs = render_programs(DOM0_PROGRAMS, ground)
         return DomainSpec(
             name=DOM0,
             role=DOM0,
             routes=False,
             services=self._without_missing(list_dom0_services()),
-            furniture=Furniture(
-                DOM0, (), binds, render_programs(DOM0_PROGRAMS), find_packaged()
-            ),
+            furniture=Furniture(DOM0, (), binds, programs, find_packaged(ground)),
             keep=self._keep,
+            ground=ground,
         )
 
     def _describe_qube(self, name: str, role: str, qube: QubeSpec | None) -> DomainSpec:
@@ -146,7 +153,8 @@ class Supervisor:
             "/var/log/qubes-lab": f"{STATE}/logs/{name}",
         }
         resolvers = (str(server),) if (server := self._find_resolver(qube)) else ()
-        programs = render_programs(QUBE_PROGRAMS)
+        ground = self._grounds.qubes
+        programs = render_programs(QUBE_PROGRAMS, ground)
         furniture = Furniture(name, resolvers, binds, programs)
         return DomainSpec(
             name=name,
@@ -155,6 +163,7 @@ class Supervisor:
             services=(base, *services),
             furniture=furniture,
             keep=self._keep,
+            ground=ground,
         )
 
     def _find_resolver(self, qube: QubeSpec | None) -> str | None:

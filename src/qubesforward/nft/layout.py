@@ -398,9 +398,42 @@ _ACCEPT = {
 # conntrack finds invalid goes on to Qubes' own rule, which drops it.
 
 
+def render_farewell() -> str:
+    """Tell the ends of connections through us that they are over.
+
+    Their packets are only dropped otherwise, and what an end sends again when the
+    table is gone would be taken for a connection of its own, and be let out.
+    """
+    lines = []
+    for hook in ("forward", "input"):
+        chain = f"inet {TABLE} farewell-{hook}"
+        lines.append(
+            f"add chain {chain} {{ type filter hook {hook} priority mangle; }}"
+        )
+        ours = f"add rule {chain} {_IS_OURS}"
+        lines += [f"{ours} meta l4proto tcp reject with tcp reset", f"{ours} reject"]
+    return "\n".join(lines) + "\n"
+
+
+def render_removal() -> str:
+    """Remove our table, whether it is there or not."""
+    return f"add table inet {TABLE}\ndelete table inet {TABLE}\n"
+
+
+def render_custom_removal(family: int, chain: str, handles: tuple[int, ...]) -> str:
+    """Remove rules of ours from a custom chain of Qubes."""
+    return "".join(
+        f"delete rule {_custom_chain(family, chain)} handle {handle}\n"
+        for handle in handles
+    )
+
+
 def render_custom_rule(family: int, chain: str, old_handles: tuple[int, ...]) -> str:
     """Put our one rule first in a custom chain of Qubes, in place of older ones."""
-    where = f"{'ip' if family == 4 else 'ip6'} {CUSTOM_TABLE} {chain}"
-    lines = [f"delete rule {where} handle {handle}" for handle in old_handles]
-    lines.append(f'insert rule {where} {_ACCEPT[chain]} comment "{COMMENT}"')
-    return "\n".join(lines) + "\n"
+    where = _custom_chain(family, chain)
+    added = f'insert rule {where} {_ACCEPT[chain]} comment "{COMMENT}"\n'
+    return render_custom_removal(family, chain, old_handles) + added
+
+
+def _custom_chain(family: int, chain: str) -> str:
+    return f"{'ip' if family == 4 else 'ip6'} {CUSTOM_TABLE} {chain}"
