@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PACKAGES := python3-venv python3-nftables python3-lxml nftables iproute2 \
 	iputils-ping util-linux dnsmasq-base curl procps netbase iperf3 socat \
 	miniupnpc miniupnpd-nftables natpmpc python3-libtorrent \
-	python3-pyqt6 xvfb xdotool
+	python3-pyqt6 xvfb xdotool mandoc zsh
 INSTALLED := $(VENV)/.installed
 
 # Of `make fuzz`, for all decoders together.
