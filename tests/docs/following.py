@@ -25,6 +25,15 @@ export PYTHONUNBUFFERED=1 COLUMNS=80 HOME=/root
 sudo() { "$@"; }
 cd; """
 
+_TIDY_UP = """
+qvm-forward --close-all
+for qube in work personal; do
+    qvm-features $qube | while read -r name value; do
+        case $name in portmap*) qvm-features --unset $qube $name;; esac
+    done
+done
+"""
+
 # What differs from one run to another, written in one way.
 _VARYING = (
     (re.compile(r"\b\d{4}-\d\d-\d\d\b"), "DATE"),
@@ -71,7 +80,7 @@ class Follower:
 
     def __exit__(self, *_: object) -> None:
         self._started.close()
-        self._lab.exec("dom0", ["qvm-forward", "--close-all"])
+        self._lab.exec("dom0", ["sh", "-c", _TIDY_UP])
 
     def _argv(self, step: Step) -> list[str]:
         command = step.command.replace(DOCUMENTED, PUBLIC)
