@@ -7,7 +7,6 @@ import ast
 import json
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,12 +52,22 @@ def blocks(page: str, language: str) -> list[str]:
     return [line for block in found for line in block.splitlines()]
 
 
-def literals(*rooms: str) -> Iterator[tuple[Path, ast.AST]]:
-    """Yield everything in the source of some rooms."""
+def nodes_of(*rooms: str) -> Iterator[Any]:
+    """Yield every node of the source of some rooms."""
     for room in rooms:
         for path in sorted((SOURCE / room).glob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text())):
-                yield path, node
+            yield from ast.walk(ast.parse(path.read_text()))
+
+
+def given_to(function: str, place: int) -> set[str]:
+    """Return the texts that the daemon hands to a function, as its argument there."""
+    calls = (node for node in nodes_of("daemon") if isinstance(node, ast.Call))
+    given = [
+        call.args[place]
+        for call in calls
+        if function in (getattr(call.func, "id", ""), getattr(call.func, "attr", ""))
+    ]
+    return {one.value for one in given if isinstance(one, ast.Constant)}
 
 
 class TestAdminApi:
@@ -71,13 +80,7 @@ class TestAdminApi:
 
     def test_errors(self) -> None:
         documented = first_cells(section(read_page(ADMIN), "Errors"))
-        kinds = {
-            node.args[0].value
-            for _, node in literals("daemon")
-            if isinstance(node, ast.Call)
-            and getattr(node.func, "id", "") == "AdminException"
-            and isinstance(node.args[0], ast.Constant)
-        }
+        kinds = given_to("AdminException", 0)
         ours = {
             name
             for module in (errors, audit, consent, store)
@@ -90,14 +93,8 @@ class TestAdminApi:
         assert documented == (ours | kinds) - {*inside.split(" "), "UnknownQube"}
 
     def test_events(self) -> None:
-        announced = {
-            node.args[1].value
-            for _, node in literals("daemon")
-            if isinstance(node, ast.Call)
-            and getattr(node.func, "attr", "") == "announce"
-            and isinstance(node.args[1], ast.Constant)
-        }
-        wanted = {*announced, admin_server._ESTABLISHED}
+        announced = given_to("announce", 1)
+        wanted = announced | {admin_server._ESTABLISHED}
         assert first_cells(section(read_page(ADMIN), "Events")) == wanted
 
     def test_events_of_the_log(self) -> None:
@@ -170,7 +167,7 @@ def test_keys_of_qubesdb() -> None:
     page = read_page("qubesdb.md")
     used = {
         node.value.rstrip("/")
-        for _, node in literals("daemon", "agent", "gateway")
+        for node in nodes_of("daemon", "agent", "gateway")
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and re.fullmatch(r"/qubes-[a-z0-9-]+/?", node.value)
