@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PACKAGES := python3-venv python3-nftables python3-lxml nftables iproute2 \
 	iputils-ping util-linux dnsmasq-base curl procps netbase iperf3 socat \
 	miniupnpc miniupnpd-nftables natpmpc python3-libtorrent \
-	python3-pyqt6 xvfb xdotool ansible-core \
+	python3-pyqt6 xvfb xdotool ansible-core mandoc zsh \
 	debhelper dh-python dpkg-dev rpm mmdebstrap uidmap
 # Salt comes with many packages in versions of its own: it gets an environment of its
 # own, inside the other one, where labs see it too.

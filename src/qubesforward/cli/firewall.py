@@ -65,14 +65,17 @@ class Firewall:
             return check_name(pattern)
         from fnmatch import fnmatchcase
 
-        listed = self._client.call("admin.vm.List", COMPUTER).decode("ascii", "replace")
-        names = [line.partition(" ")[0] for line in listed.splitlines()]
-        fitting = [name for name in names if fnmatchcase(name, pattern)]
+        fitting = [name for name in self.list_qubes() if fnmatchcase(name, pattern)]
         if len(fitting) != 1:
             raise UsageError(
                 f"{pattern[:64]!a}: fits {len(fitting)} qubes; name the one you mean"
             )
         return check_name(fitting[0])
+
+    def list_qubes(self) -> list[str]:
+        """Return the names of all qubes, and of dom0."""
+        listed = self._client.call("admin.vm.List", COMPUTER).decode("ascii", "replace")
+        return [line.partition(" ")[0] for line in listed.splitlines()]
 
     def get_outbound(self, qube: str) -> list[str]:
         """Return the outbound rules of a qube."""

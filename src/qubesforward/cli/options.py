@@ -85,6 +85,9 @@ _NARROWS = {
 }
 """What else, of `_ONLY_OPENING` and ends, goes with which command."""
 
+COMPLETED = ("qubes", "ports", "requests")
+"""What ``--complete`` lists."""
+
 _NEEDS_QUBE = ("--close", "--diagnose", "--picture", "--portmap", "--portmap-reach")
 
 
@@ -166,6 +169,8 @@ def parse_forward_options(name: str, argv: Sequence[str] | None) -> argparse.Nam
     add("--json", action="store_true", help="print what the daemon answers")
     add("--quiet", "-q", action="store_true", help="say errors only; do not wait")
     add("--verbose", "-v", action="store_true", help="show where errors come from")
+    # For shells that complete command lines: packaging/completion.
+    add("--complete", choices=COMPLETED, help=argparse.SUPPRESS)
     return parser.parse_intermixed_args(argv)
 
 

@@ -23,6 +23,10 @@ NAME = "qvm-forward"
 def main(argv: Sequence[str] | None = None, client: AdminClient | None = None) -> int:
     """Run the tool; return its exit status (see `qubesforward.cli.exits`)."""
     options = parse_forward_options(NAME, argv)
+    if options.complete is not None:
+        from qubesforward.cli.completing import complete
+
+        return complete(options.complete, options.VM, client)
     firewall = Firewall(client or AdminClient())
     return run_tool(NAME, lambda: _run(options, firewall), verbose=options.verbose)
 
