@@ -50,7 +50,7 @@ PACKAGES = {
         rooms=("__init__.py", "py.typed", "errors.py", "model", "qubes"),
     ),
     "qubes-forward-tools": Contents(
-        rooms=("cli",),
+        rooms=("cli", "fleet"),
         programs=("qvm-firewall", "qvm-forward"),
         manuals=("qvm-*",),
         completions=("qvm-*",),

@@ -20,6 +20,7 @@ _OTHER_NAMES = {
     "qubes-forward",
     "qubes-forward-dom0",
     "qubes-forward-gui",
+    "qubes-forward-tools",
     "qubes-forward-vm",
 }
 _LIKE_OURS = re.compile(r"(?<![\w/.-])(?:qubes-forward[\w-]*|qvm-f(?!eatures)[\w-]*)")
