@@ -7,33 +7,34 @@ import pytest
 
 from qubesforward.daemon.pace import Pace
 
-SOON = 0.01
+QUIET = 0.02
 
 
-def test_first_is_planned_at_once() -> None:
-    assert Pace().delay(100.0) == SOON
-
-
-def test_long_plans_are_made_seldom() -> None:
+def test_one_is_planned_when_nothing_follows() -> None:
     pace = Pace()
-    pace.note_commit(100.0)
-    pace.note_pass(100.0625)
-    assert pace.delay(100.0625) == pytest.approx(0.625)
-    assert pace.delay(100.5) == pytest.approx(0.1875)
-    assert pace.delay(101.0) == SOON
+    pace.note_change(100.0)
+    assert pace.delay(100.0) == pytest.approx(QUIET)
+    assert pace.delay(100.0 + QUIET) <= 0
 
 
-def test_never_a_second_later() -> None:
+def test_what_follows_is_planned_with_it() -> None:
     pace = Pace()
-    pace.note_commit(100.0)
-    pace.note_pass(130.0)
-    assert pace.delay(130.0) == 1.0
+    pace.note_change(100.0)
+    pace.note_change(100.015)
+    assert pace.delay(100.025) == pytest.approx(0.01)
 
 
-def test_passes_of_other_causes_do_not_count() -> None:
-    """A qube that was switched off and on was told of its port a second late."""
+def test_nobody_waits_for_longer_than_a_second() -> None:
+    """A qube that asks without an end must not keep others shut, or open."""
     pace = Pace()
-    pace.note_commit(100.0)
-    pace.note_pass(100.001)
-    pace.note_pass(100.5)
-    assert pace.delay(100.5) == SOON
+    for tick in range(101):
+        pace.note_change(100.0 + tick / 100)
+    assert pace.delay(101.0) <= 0
+
+
+def test_the_next_waits_for_its_own_time() -> None:
+    pace = Pace()
+    pace.note_change(100.0)
+    pace.note_commit()
+    pace.note_change(100.9)
+    assert pace.delay(100.91) == pytest.approx(0.01)

@@ -3,33 +3,32 @@
 
 from __future__ import annotations
 
-_SOON = 0.01
-_REST = 10.0
+_QUIET = 0.02
 _LONGEST = 1.0
-"""Seconds until what was granted is planned, and how often as long as that took there
-is none, but never longer than this: a program that asks for a thousand ports is planned
-a few times."""
+"""Seconds without a further change after which all of them are planned together, and
+how long the first of them waits at most: a program that asks for a thousand ports in a
+row is planned once or twice, and one that asks for one does not notice."""
 
 
 class Pace:
     """Says when to commit. All times are of one clock, in seconds."""
 
     def __init__(self) -> None:
-        self._committed: float | None = None
-        self._rests_until = 0.0
+        self._first: float | None = None
+        self._last = 0.0
+
+    def note_change(self, now: float) -> None:
+        """Take in that there is something to plan."""
+        if self._first is None:
+            self._first = now
+        self._last = now
 
     def delay(self, now: float) -> float:
-        """Return after how many seconds what is granted now is to be committed."""
-        return max(_SOON, self._rests_until - now)
+        """Return after how many seconds to commit: 0 or less for now."""
+        if self._first is None:
+            return _QUIET
+        return min(self._last + _QUIET, self._first + _LONGEST) - now
 
-    def note_commit(self, now: float) -> None:
-        """Take in that a pass has been asked for."""
-        self._committed = now
-
-    def note_pass(self, now: float) -> None:
-        """Take in the end of a pass, of whatever cause."""
-        if self._committed is None:
-            return
-        took = now - self._committed
-        self._rests_until = now + min(_REST * took, _LONGEST)
-        self._committed = None
+    def note_commit(self) -> None:
+        """Take in that what has changed until now is being planned."""
+        self._first = None

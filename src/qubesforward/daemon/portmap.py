@@ -308,17 +308,27 @@ class PortmapDesk:
     # Passes
 
     def _plan_soon(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._pace.note_change(loop.time())
         if self._commit is None:
-            loop = asyncio.get_running_loop()
             delay = self._pace.delay(loop.time())
-            self._commit = loop.call_later(delay, self._commit_now)
+            self._commit = loop.call_later(delay, self._commit_in_time)
+
+    def _commit_in_time(self) -> None:
+        # One timer for any number of changes: each of them would cost one otherwise.
+        loop = asyncio.get_running_loop()
+        delay = self._pace.delay(loop.time())
+        if delay > 0:
+            self._commit = loop.call_later(delay, self._commit_in_time)
+        else:
+            self._commit = None
+            self._commit_now()
 
     def _commit_now(self) -> None:
         """Log what was granted, write it down, and have it planned."""
-        self._commit = None
+        self._pace.note_commit()
         news, self._news = self._news, []
         fresh, self._fresh = self._fresh, []
-        self._pace.note_commit(asyncio.get_running_loop().time())
         try:
             self._audit.require(news)
         except AuditUnavailable as error:
@@ -353,7 +363,6 @@ class PortmapDesk:
     def pass_done(self) -> None:
         """Take back what was not planned, and tell gateways what has changed."""
         plan = self._reconciler.plan
-        self._pace.note_pass(asyncio.get_running_loop().time())
         self._allotment.note_planned()
         self._drop_unplanned(plan)
         self.drop_refused()
