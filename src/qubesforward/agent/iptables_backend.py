@@ -80,6 +80,7 @@ class IptablesBackend:
 
     def note_upset(self, what: Upset) -> None:
         """Remember that somebody else may have changed something."""
+        self._kernel.distrust()
         if what is not Upset.OUTBOUND:
             self._trusts = False
 
@@ -185,7 +186,8 @@ class IptablesBackend:
         present = read_tables(family)
         if self._with_outbound and OUTBOUND not in present.chains("filter"):
             # Whatever is not known yet is dropped.
-            self._write_outbound(family, Outbound(), present)
+            chains = plan_outbound(family, Outbound())
+            self._kernel.write(family, Part.OUTBOUND, chains, present)
             present = read_tables(family)
         severed = self._severed.setdefault(family, present.severed)
         severed = still_severed(severed, self._clock())
@@ -229,15 +231,12 @@ class IptablesBackend:
 
     def _apply_outbound(self, outbound: Outbound) -> None:
         for family in self._kernel.families:
-            self._write_outbound(family, outbound, read_tables(family))
+            chains = plan_outbound(family, outbound)
+            if self._kernel.needs(family, Part.OUTBOUND, chains):
+                present = read_tables(family)
+                self._kernel.write(family, Part.OUTBOUND, chains, present)
         self._outbound = outbound
         self._note_idle()
-
-    def _write_outbound(
-        self, family: int, outbound: Outbound, present: Present
-    ) -> None:
-        chains = plan_outbound(family, outbound)
-        self._kernel.write(family, Part.OUTBOUND, chains, present)
 
     def read_traffic(
         self, entries: Mapping[str, Entry]

@@ -107,7 +107,8 @@ class IptablesKernel:
             read_tables(family)
         self.is_idle = True
         self._changed = changed
-        self._left: dict[int, tuple[object, ...]] = {}
+        self._left: dict[tuple[int, Part], object] = {}
+        self._written: dict[tuple[int, Part], Chains] = {}
         # What counted before, where iptables-restore does not take it over.
         self._before: dict[int, Counted] = {}
 
@@ -127,30 +128,42 @@ class IptablesKernel:
 
     def _compare(self) -> None:
         try:
-            for family, left in self._left.items():
-                if _look_of(read_tables(family, counters=False)) != left:
-                    self._changed()
-                    return
+            present = {
+                family: read_tables(family, counters=False)
+                for family in {family for family, _part in self._left}
+            }
         except ApplyError as error:
             LOG.warning("cannot look at the tables: %s", error)
+            return
+        if any(
+            present[family].look_of(part) != left
+            for (family, part), left in self._left.items()
+        ):
+            self._changed()
 
     def write(self, family: int, part: Part, chains: Chains, present: Present) -> None:
         """Make what is `present` hold these chains. Raises `ApplyError`.
 
         Tables before the one that was not taken are changed then.
         """
+        self._written.pop((family, part), None)
         before = self.add_up(family, present)
         write_tables(family, render_restore(part, chains, present, before))
         after = read_tables(family)
-        self._left[family] = _look_of(after)
+        self._left[family, part] = after.look_of(part)
+        self._written[family, part] = chains
         self._before[family] = {
             key: _subtract(before.get(key, _NOTHING), counter)
             for key, counter in after.counted.items()
         }
 
-    def forget(self, family: int) -> None:
-        """Do not trust that a family's tables are as they were left."""
-        self._left.pop(family, None)
+    def needs(self, family: int, part: Part, chains: Chains) -> bool:
+        """Whether these chains are others than those written last, as far as known."""
+        return self._written.get((family, part)) != chains
+
+    def distrust(self) -> None:
+        """Do not trust that the tables are as they were left."""
+        self._written.clear()
 
     def add_up(self, family: int, present: Present) -> Counted:
         """Return what was counted in all, by those rules that are present."""
@@ -159,10 +172,6 @@ class IptablesKernel:
             key: _add(before.get(key, _NOTHING), counter)
             for key, counter in present.counted.items()
         }
-
-
-def _look_of(present: Present) -> tuple[object, ...]:
-    return present.rules, present.has_stock_outbound
 
 
 def _add(one: Counter, other: Counter) -> Counter:

@@ -71,6 +71,23 @@ class Present:
         """Return the names of our chains in a table."""
         return {name for one, name in self.rules if one == table and is_our_chain(name)}
 
+    def look_of(self, part: Part) -> object:
+        """Return what differs if anything was changed of which a part consists."""
+        own = {
+            where: rules
+            for where, rules in self.rules.items()
+            if is_our_chain(where[1]) and part.has_chain(where[1])
+        }
+        jumps = {
+            (where, rule)
+            for where, rules in self.rules.items()
+            if not is_our_chain(where[1])
+            for rule in rules
+            if part.has_chain(rule.rpartition(" ")[2])
+        }
+        # What else has outbound rules decides on what packets of forwards have to pass.
+        return own, jumps, part is Part.FORWARDS and self.has_stock_outbound
+
 
 def parse_save(text: str) -> Present:
     """Read what iptables-save prints, with or without counters."""
