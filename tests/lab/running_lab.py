@@ -10,12 +10,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from qubesforward.lab.state import LabState
+from qubesforward.lab.topology import DEFAULT_TOPOLOGY
 
 PROGRAM = [sys.executable, "-m", "qubesforward.lab.main"]
 PATIENCE = 30.0
+
+BACKEND = os.environ.get("LAB_BACKEND", "")
+"""The packet filter of all qubes in labs that tests make: ``iptables``, or as usual."""
+
 _numbers = itertools.count()
 
 
@@ -96,14 +102,30 @@ def _end_orphans() -> None:
 
 
 @contextmanager
+def _topology_file(topology: Path | str | None) -> Iterator[Path]:
+    """Give the topology as it shall be with the packet filter that is asked for."""
+    file = Path(topology or DEFAULT_TOPOLOGY)
+    text = file.read_text()
+    if not BACKEND or "backend = " in text:
+        yield file
+        return
+    with NamedTemporaryFile("w", suffix=".toml") as changed:
+        # Before the first table, or it would be part of the last.
+        changed.write(f'backend = "{BACKEND}"\n{text}')
+        changed.flush()
+        Path(changed.name).chmod(0o644)
+        yield Path(changed.name)
+
+
+@contextmanager
 def running_lab(
     topology: Path | str | None = None, *, prefix: Sequence[str] = ()
 ) -> Iterator[RunningLab]:
     """Have a lab, of a topology file or the default one, under a name of its own."""
     _end_orphans()
     lab = RunningLab(f"test-{os.getpid()}-{next(_numbers)}", prefix)
-    words = ["--topology", str(topology)] if topology else []
-    done = lab.run("up", *words)
+    with _topology_file(topology) as file:
+        done = lab.run("up", "--topology", str(file))
     assert done.returncode == 0, done.stderr
     try:
         yield lab

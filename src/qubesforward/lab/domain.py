@@ -22,6 +22,7 @@ from qubesforward.errors import LabError
 from qubesforward.lab import kernel
 from qubesforward.lab.command import PATH, log, run_command
 from qubesforward.lab.init import LONGEST_MESSAGE, Init
+from qubesforward.lab.old_filter import OldFilter
 from qubesforward.lab.root import Furniture, build_top, enter_root, furnish
 from qubesforward.lab.sandbox import HOST, NEW_ROOT, STATE
 from qubesforward.lab.topology import ServiceSpec
@@ -50,7 +51,10 @@ _ROUTING = {"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1"}
 
 @dataclass(frozen=True, slots=True)
 class DomainSpec:
-    """What a domain is made with; `routes` lets packets through it."""
+    """What a domain is made with; `routes` lets packets through it.
+
+    `old_filter` is that of a qube without nftables.
+    """
 
     name: str
     role: str
@@ -58,6 +62,7 @@ class DomainSpec:
     services: tuple[ServiceSpec, ...]
     furniture: Furniture
     keep: tuple[str, ...]
+    old_filter: OldFilter | None = None
 
 
 def make_environment() -> dict[str, str]:
