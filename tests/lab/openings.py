@@ -88,11 +88,12 @@ def read_kernel(pid: int) -> set[str]:
 
 _ENTRANCE = re.compile(
     r"-A QBS-FWD-(?P<entrance>EXTERNAL|UPLINK|LOCAL) (?:-s (?P<src>\S+) )?"
-    r"-p (?P<proto>\w+) -m \w+ --dport (?P<ports>\S+) .*--set-xmark (?P<mark>0x[0-9a-f]+)/"
+    r"-p (?P<proto>\w+) -m \w+ --dport (?P<ports>\S+) "
+    r".*--set-xmark (?P<mark>0x[0-9a-f]+)/"
 )
 _DNAT = re.compile(
     r"-A QBS-FWD-\w+ -p \w+ -m connmark --mark (?P<mark>0x[0-9a-f]+)"
-    r" -j DNAT --to-destination \[?(?P<to>[0-9a-f.:]+?)\]?"
+    r" -j DNAT --to-destination (?P<to>[0-9.]+|\[.*\]|[0-9a-f:]+)"
     r"(?::(?P<ports>[0-9-]+)(?:/\d+)?)?$"
 )
 _DOOR = re.compile(
@@ -120,7 +121,7 @@ def _read_chains(pid: int, family: int) -> Iterator[str]:
             text = f"{found['entrance'].lower()} {found['proto']} {ports} {src}"
             to = targets[mark]
             inner = _both_ends(to["ports"]) if to["ports"] else ports
-            where = f"{to['to']} {inner}" if mark in live else "nowhere"
+            where = f"{to['to'].strip('[]')} {inner}" if mark in live else "nowhere"
             yield f"{text} to {where}"
 
 

@@ -86,11 +86,11 @@ def before(until: int | None) -> str:
 
 def to_socket(address: Address, ports: PortRange, outer: PortRange) -> str:
     """Say where DNAT leads: to one port for all, or by the offset in the range."""
+    if ports == outer and len(ports) > 1:
+        return f"-j DNAT --to-destination {address}"
     host = f"[{address}]" if address.version == 6 else f"{address}"
     if len(ports) == 1:
         return f"-j DNAT --to-destination {host}:{ports.first}"
-    if ports == outer:
-        return f"-j DNAT --to-destination {host}"
     # The port after the slash is the one that the first of the range stands for
     # (Linux 4.18, iptables 1.8): without it any port of the range would be taken.
     span = f"{ports.first}-{ports.last}/{outer.first}"
