@@ -12,6 +12,7 @@ Nothing outside the namespaces is touched, and they end with their processes.
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -385,10 +386,20 @@ class World:
 
 
 @contextmanager
-def make_world(folder: Path, packet_filter: PacketFilter = NFT) -> Iterator[World]:
-    """Build the world with sockets in `folder`, and end all of it afterwards."""
+def make_world(
+    folder: Path, packet_filter: PacketFilter | None = None
+) -> Iterator[World]:
+    """Build the world with sockets in `folder`, and end all of it afterwards.
+
+    With LAB_BACKEND=iptables in the environment it has iptables if nothing is said.
+    """
+    if packet_filter is None and os.environ.get("LAB_BACKEND") == "iptables":
+        from tests.agent.iptables_world import iptables_filter
+
+        (folder / "bin").mkdir()
+        packet_filter = iptables_filter(folder / "bin", "legacy")
     with ExitStack() as stack:
-        yield World(stack, folder, packet_filter)
+        yield World(stack, folder, packet_filter or NFT)
 
 
 def wait_until(is_so: object, patience: float = 3.0) -> bool:

@@ -22,6 +22,7 @@ from qubesforward.agent.iptables_kernel import (
     IptablesKernel,
     find_families,
     read_tables,
+    write_tables,
 )
 from qubesforward.agent.leftovers import Leftovers
 from qubesforward.agent.outbound_chains import OutboundChains
@@ -29,7 +30,12 @@ from qubesforward.agent.outbound_tables import MakeTables
 from qubesforward.errors import ApplyError, ForwardError
 from qubesforward.iptables.layout import OUTBOUND, STOCK_OUTBOUND, Place, plan_chains
 from qubesforward.iptables.outbound import Outbound, plan_outbound
-from qubesforward.iptables.restore import Part, Present, sum_counters
+from qubesforward.iptables.restore import (
+    Part,
+    Present,
+    render_removal,
+    sum_counters,
+)
 from qubesforward.iptables.severed import severed_rule, still_severed
 from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.observation import Block
@@ -157,7 +163,7 @@ class IptablesBackend:
         """Write a family's entries; refuse those to blame if that is not taken."""
         accepted = self.selection.accepted
         try:
-            self._write_forwards(family, accepted)
+            self._write_twice(family, accepted)
         except ApplyError as error:
             LOG.warning("%s; looking what is wrong", error)
             good: dict[str, Entry] = {}
@@ -165,6 +171,14 @@ class IptablesBackend:
             own = [one for one, entry in accepted.items() if entry.family == family]
             self._apply_halves(family, good, own)
             self._write_forwards(family, good)
+
+    def _write_twice(self, family: int, entries: Mapping[str, Entry]) -> None:
+        try:
+            self._write_forwards(family, entries)
+        except ApplyError as error:
+            # Mostly nothing is to blame: others wrote to the tables at that moment.
+            LOG.warning("%s; trying again", error)
+            self._write_forwards(family, entries)
 
     def _apply_halves(
         self, family: int, good: dict[str, Entry], more: list[str]
@@ -237,6 +251,18 @@ class IptablesBackend:
                 self._kernel.write(family, Part.OUTBOUND, chains, present)
         self._outbound = outbound
         self._note_idle()
+
+    def withdraw(self) -> None:
+        """Close everything, and take the chains of forwards away.
+
+        Outbound rules stay. Raises `ApplyError`; then something may be left.
+        """
+        self.converge({}, Surroundings())
+        self.clear_away()
+        for family in self._kernel.families:
+            commands = render_removal(Part.FORWARDS, read_tables(family))
+            if commands:
+                write_tables(family, commands)
 
     def read_traffic(
         self, entries: Mapping[str, Entry]

@@ -148,16 +148,17 @@ def render_restore(
     return "\n".join(lines) + "\n"
 
 
-def render_removal(present: Present) -> str:
-    """Take all that is ours away; empty if there is nothing."""
+def render_removal(part: Part, present: Present) -> str:
+    """Take all of a part away; empty if there is nothing."""
     lines: list[str] = []
-    for table in FORWARDS_HOOKS:
-        names = sorted(present.chains(table))
+    for table in part.hooks:
+        names = sorted(filter(part.has_chain, present.chains(table)))
         jumps = [
             f"-D {chain} {rule}"
             for (one, chain), rules in present.rules.items()
             if one == table and not is_our_chain(chain)
             for rule in rules
+            if part.has_chain(rule.rpartition(" ")[2])
         ]
         if names or jumps:
             lines += [f"*{table}", *(f":{name} - [0:0]" for name in names), *jumps]
