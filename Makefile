@@ -5,7 +5,7 @@ PYTHON := /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
 # What each package is for: docs/dependencies.md
-PACKAGES := python3-venv python3-nftables python3-lxml nftables iproute2 \
+PACKAGES := python3-venv python3-nftables python3-lxml nftables iptables iproute2 \
 	iputils-ping util-linux dnsmasq-base curl procps netbase iperf3 socat \
 	miniupnpc miniupnpd-nftables natpmpc python3-libtorrent \
 	python3-pyqt6 xvfb xdotool ansible-core mandoc zsh \
@@ -18,8 +18,8 @@ INSTALLED := $(VENV)/.installed
 # Of `make fuzz`, for all decoders together.
 SECONDS ?= 60
 
-.PHONY: demo desktop test lint types unit fuzz soak bench screenshots languages setup \
-	packages test-packages clean
+.PHONY: demo desktop test test-iptables lint types unit fuzz soak bench screenshots \
+	languages setup packages test-packages clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -42,6 +42,12 @@ types: setup
 unit: setup
 	$(BIN)/pytest -n 3 --dist loadfile -m "not alone and not clean_root"
 	$(BIN)/pytest -m alone
+
+# All that sends packets, in qubes that have iptables instead of nftables.
+test-iptables: setup
+	LAB_BACKEND=iptables $(BIN)/pytest -n 3 --dist loadfile tests/iptables \
+		tests/agent/test_iptables_packets.py tests/agent/test_mapped_packets.py \
+		tests/lab
 
 # With atheris where it is installed (pip install -e '.[fuzz]'), without it otherwise.
 fuzz: setup

@@ -29,7 +29,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "qubes": ("errors", "model"),
     "portmap": (),
     "daemon": ("errors", "model", "plan", "qubes"),
-    "agent": ("errors", "model", "nft", "qubes"),
+    "iptables": ("errors", "model", "nft"),
+    "agent": ("errors", "iptables", "model", "nft", "qubes"),
     "gateway": ("errors", "model", "portmap", "qubes"),
     "cli": ("errors", "model", "qubes.admin*"),
     "gui": (
@@ -67,6 +68,7 @@ PURE = (
     "model/*.py",
     "plan/*.py",
     "nft/*.py",
+    "iptables/*.py",
     "portmap/*.py",
     "qubes/*_wire.py",
     "cli/drawing.py",

@@ -12,11 +12,13 @@ Nothing outside the namespaces is touched, and they end with their processes.
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from qubesforward.errors import QubesDBError
@@ -161,11 +163,35 @@ class Talker:
         return process.stdout.readline().strip()
 
 
+def load_nft(space: Space) -> None:
+    """Load what Qubes has in every qube, as far as it matters here."""
+    space.nft(FILTER)
+
+
+@dataclass(frozen=True)
+class PacketFilter:
+    """What programs packets in a world, and with what an agent is to do so."""
+
+    load_base: Callable[[Space], None] = load_nft
+    options: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+NFT = PacketFilter()
+
+
 class Agent:
     """One qube's QubesDB, and the agent in it."""
 
-    def __init__(self, stack: ExitStack, space: Space, folder: Path) -> None:
+    def __init__(
+        self,
+        stack: ExitStack,
+        space: Space,
+        folder: Path,
+        packet_filter: PacketFilter = NFT,
+    ) -> None:
         self.space = space
+        self._filter = packet_filter
         self._stack = stack
         self.dom0 = str(folder / "dom0.sock")
         self._qube = str(folder / "qube.sock")
@@ -187,7 +213,11 @@ class Agent:
         options = ["--qubesdb", self._qube, "--log-level", "warning"]
         self.process = _start(
             self._stack,
-            [*self.space.entered, sys.executable, "-m", module, *options],
+            [
+                *self.space.entered,
+                *("env", *(f"{k}={v}" for k, v in self._filter.environment.items())),
+                *(sys.executable, "-m", module, *options, *self._filter.options),
+            ],
         )
 
     def kill(self) -> None:
@@ -287,18 +317,20 @@ def _start(stack: ExitStack, command: list[str]) -> subprocess.Popen[bytes]:
 class World:
     """All of it, joined, with agents that have no orders yet."""
 
-    def __init__(self, stack: ExitStack, folder: Path) -> None:
+    def __init__(
+        self, stack: ExitStack, folder: Path, packet_filter: PacketFilter = NFT
+    ) -> None:
         self.hop = Space(stack)
         self.lan = Space(stack, self.hop)
         self.target = Space(stack, self.hop)
         self.neighbour = Space(stack, self.hop)
         self._join()
         for space in (self.hop, self.target):
-            space.nft(FILTER)
+            packet_filter.load_base(space)
         agents = []
         for name, space in (("hop", self.hop), ("target", self.target)):
             (folder / name).mkdir()
-            agents.append(Agent(stack, space, folder / name))
+            agents.append(Agent(stack, space, folder / name, packet_filter))
         self.hop_agent, self.target_agent = agents
         server = self.target.script(SERVE, "5000", "8443")
         assert server.stdout is not None
@@ -313,6 +345,8 @@ class World:
         for address in (TARGET, TARGET6, NEIGHBOUR):
             self.hop_agent.write(f"/qubes-firewall/{address}/policy", "accept")
             self.hop_agent.write(f"/qubes-firewall/{address}", "")
+        handled = f"/qubes-firewall-handled/{NEIGHBOUR}"
+        assert wait_until(lambda: self.hop_agent.read(handled))
 
     def _join(self) -> None:
         for number, space in ((1, self.target), (2, self.neighbour)):
@@ -352,10 +386,20 @@ class World:
 
 
 @contextmanager
-def make_world(folder: Path) -> Iterator[World]:
-    """Build the world with sockets in `folder`, and end all of it afterwards."""
+def make_world(
+    folder: Path, packet_filter: PacketFilter | None = None
+) -> Iterator[World]:
+    """Build the world with sockets in `folder`, and end all of it afterwards.
+
+    With LAB_BACKEND=iptables in the environment it has iptables if nothing is said.
+    """
+    if packet_filter is None and os.environ.get("LAB_BACKEND") == "iptables":
+        from tests.agent.iptables_world import iptables_filter
+
+        (folder / "bin").mkdir()
+        packet_filter = iptables_filter(folder / "bin", "legacy")
     with ExitStack() as stack:
-        yield World(stack, folder)
+        yield World(stack, folder, packet_filter or NFT)
 
 
 def wait_until(is_so: object, patience: float = 3.0) -> bool:

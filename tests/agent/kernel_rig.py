@@ -8,9 +8,8 @@ import subprocess
 import time
 from typing import Any
 
-from qubesforward.agent.applier import Applier
-from qubesforward.agent.conntrack import Conntrack
-from qubesforward.agent.kernel import Kernel, Upset
+from qubesforward.agent.backend import Upset
+from qubesforward.agent.nft_backend import NftBackend
 from qubesforward.nft.layout import SHAPES
 
 QUBES = """
@@ -68,11 +67,11 @@ class Rig:
 
     def __init__(self, now: float | None = None) -> None:
         self.upsets: list[Upset] = []
-        self.kernel = Kernel(self._note_upset)
-        self.conntrack = Conntrack()
         self.now = now or 0.0
         clock = time.time if now is None else lambda: self.now
-        self.applier = Applier(self.kernel, self.conntrack, clock)
+        self.applier = NftBackend(self._note_upset, clock)
+        self.kernel = self.applier.kernel
+        self.conntrack = self.applier.conntrack
         self.selection = self.applier.selection
 
     def _note_upset(self, what: Upset) -> None:

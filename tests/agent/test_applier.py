@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from qubesforward.agent.kernel import Upset
+from qubesforward.agent.backend import Upset
 from qubesforward.agent.netlink import NetlinkError
 from qubesforward.errors import ApplyError
 from qubesforward.model.entry import Entry

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import select
 
-from qubesforward.agent.kernel import Upset
+from qubesforward.agent.backend import Upset
 from qubesforward.nft.refusals import Surroundings
 from qubesforward.qubes.clock import ClockWatch
 from tests.agent.kernel_rig import QUBES, Rig, elements_of, nft

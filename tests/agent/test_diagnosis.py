@@ -3,11 +3,10 @@
 
 import socket
 import subprocess
-import time
 from ipaddress import ip_address
 from unittest.mock import patch
 
-from qubesforward.agent import diagnosis
+from qubesforward.agent import nft_backend
 from qubesforward.agent.diagnosis import observe, parse_request
 from qubesforward.errors import ApplyError
 from qubesforward.model.entry import Entry
@@ -59,7 +58,7 @@ def look(*commands: str, **entries: Entry) -> Observation:
     assert rig.selection.refused == {}
     for command in commands:
         nft(command)
-    return observe([A, B, C], rig.selection.accepted, rig.kernel, time.time())
+    return observe([A, B, C], rig.selection.accepted, rig.applier)
 
 
 @isolated
@@ -128,7 +127,7 @@ def test_doors_of_a_hop_are_looked_at_like_those_of_a_target() -> None:
 @isolated
 def test_what_cannot_be_listed_is_told_and_so_is_the_rest() -> None:
     fault = ApplyError("nft list chains: no memory")
-    with patch.object(diagnosis, "ForeignRules", side_effect=fault):
+    with patch.object(nft_backend, "ForeignRules", side_effect=fault):
         seen = look(a=HOP, b=DOOR)
     assert seen.problem == str(fault)
     assert seen.held == {A: Traffic(), B: Traffic(), C: None}

@@ -23,6 +23,7 @@ from tests.agent.forward_world import (
     make_world,
     wait_until,
 )
+from tests.lab.running_lab import needs_nftables
 
 A, B, S, T = "1000000a", "1000000b", "10000001", "10000002"
 
@@ -241,6 +242,7 @@ def test_a_mapping_ends_in_time_with_the_agent_dead(
         agent.start()
 
 
+@needs_nftables
 @pytest.mark.parametrize("harmed", ["map {}out4", "set {}held", ""])
 def test_what_others_remove_is_put_back(
     world: World, inner: int, outer: int, harmed: str

@@ -6,12 +6,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from qubesforward.agent.outbound import OutboundEnforcer
+from qubesforward.agent.outbound_tables import OutboundTables
 from qubesforward.errors import ApplyError
 from qubesforward.lab.qubesdb_server import QubesDBServer
 from qubesforward.model.hosts import Address
@@ -50,7 +52,9 @@ def enforce(
     lookup: Callable[[str], list[str]] = lambda name: [],
 ) -> None:
     async def run() -> None:
-        enforcer = OutboundEnforcer(store, kernel, lookup=lookup)
+        enforcer = OutboundEnforcer(
+            store, partial(OutboundTables, kernel), lookup=lookup
+        )
         await enforcer.start()
         if then:
             kernel.applied.clear()
@@ -302,7 +306,9 @@ def test_connections_that_the_rules_permit_no_more_are_cut() -> None:
         store = MemoryStore()
         source = ip_address(QUBE)
         store.publish(QUBE, ["action=accept"])
-        enforcer = OutboundEnforcer(store, Kernel(), cut_flows=cut_flows)
+        enforcer = OutboundEnforcer(
+            store, partial(OutboundTables, Kernel()), cut_flows=cut_flows
+        )
         await enforcer.start()
         await enforcer.on_change(
             store.publish(QUBE, ["action=accept proto=tcp dstports=80-90"])
@@ -323,7 +329,7 @@ def test_it_follows_a_real_qubesdb() -> None:
         path = str(directory / "qubesdb.sock")
         await server.listen(path)
         dom0, qube = await QubesDB.connect(path), await QubesDB.connect(path)
-        enforcer = OutboundEnforcer(qube, kernel)
+        enforcer = OutboundEnforcer(qube, partial(OutboundTables, kernel))
         await enforcer.start()
         kernel.applied.clear()
         await dom0.watch(f"/qubes-firewall-handled/{QUBE}")

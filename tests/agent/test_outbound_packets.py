@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from ipaddress import ip_address
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qubesforward.agent.outbound import OutboundEnforcer
+from qubesforward.agent.outbound_tables import OutboundTables
 from qubesforward.model.rule import OutboundRule
 from qubesforward.model.text import parse_rule
 from qubesforward.nft.outbound_match import TCP, UDP, Flow, permits, plan_matches
@@ -46,7 +48,9 @@ def world() -> Iterator[World]:
 
 def apply(world: World, store: MemoryStore, names: dict[str, list[str]]) -> None:
     async def run() -> None:
-        enforcer = OutboundEnforcer(store, world.hop.nft, lookup=names.__getitem__)
+        enforcer = OutboundEnforcer(
+            store, partial(OutboundTables, world.hop.nft), lookup=names.__getitem__
+        )
         await enforcer.start()
         async with asyncio.timeout(5):
             while names and "daddr" not in world.hop.run("nft list ruleset"):
@@ -220,7 +224,7 @@ def test_a_withdrawn_source_is_shut_and_its_neighbour_is_not(world: World) -> No
         store = MemoryStore()
         store.publish(OTHER, ["action=accept"])
         commit = store.publish(CLIENT, ["action=accept"])
-        enforcer = OutboundEnforcer(store, world.hop.nft)
+        enforcer = OutboundEnforcer(store, partial(OutboundTables, world.hop.nft))
         await enforcer.start()
         assert world.dial("tcp", SERVER, 80) == "open"
         store.withdraw(CLIENT)
@@ -241,7 +245,7 @@ def test_a_commit_after_a_flushed_ruleset_puts_all_back(world: World) -> None:
         store = MemoryStore()
         store.publish(OTHER, ["action=drop"])
         commit = store.publish(CLIENT, ["action=accept"])
-        enforcer = OutboundEnforcer(store, world.hop.nft)
+        enforcer = OutboundEnforcer(store, partial(OutboundTables, world.hop.nft))
         await enforcer.start()
         world.hop.nft("flush ruleset\n")
         assert world.dial_from_other("tcp", SERVER, 80) == "open"
@@ -274,13 +278,16 @@ def test_addresses_of_qubes_are_taken_from_their_vifs_only(world: World) -> None
 
 _AGENT = """
 import asyncio, sys
+from functools import partial
 from qubesforward.agent.kernel import Kernel
 from qubesforward.agent.outbound import OutboundEnforcer
 from qubesforward.agent.outbound_flows import OutboundFlows
+from qubesforward.agent.outbound_tables import OutboundTables
 from tests.agent.memory_store import MemoryStore
 async def main():
     store, kernel, flows = MemoryStore(), Kernel(), OutboundFlows()
-    enforcer = OutboundEnforcer(store, kernel.run_nft, cut_flows=flows.cut)
+    make_tables = partial(OutboundTables, kernel.run_nft)
+    enforcer = OutboundEnforcer(store, make_tables, cut_flows=flows.cut)
     await enforcer.start()
     for line in sys.stdin:
         source, *rules = line.strip().split(";")

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+from qubesforward.agent.nft_backend import count_by_entry
 from qubesforward.agent.report import compose_report, find_reachable, is_listening
 from qubesforward.agent.sockets import parse_waiting
 from qubesforward.nft.elements_wire import Counter, Element
@@ -52,7 +53,11 @@ def test_each_entry_gets_a_line_with_what_passed_by_it() -> None:
         Element("live", encode_mark(mark_of(A)), counter=Counter(3, 180)),
         Element("self4", b"\x06\0\0\0\x20\xfb\0\0", counter=Counter(1, 60)),
     ]
-    lines = list(compose_report(entries, counted, frozenset({("tcp", 4, 8443)})))
+    lines = list(
+        compose_report(
+            entries, count_by_entry(entries, counted), frozenset({("tcp", 4, 8443)})
+        )
+    )
     assert lines == [f"{A} 3 180", f"{B} 1 60 listening", f"{C} 0 0 silent"]
 
 
@@ -64,6 +69,10 @@ def test_doors_of_a_hop_have_lines_too() -> None:
     }
     key = b"\x11\0\0\0\x14\xe7\0\0\x0a\x89\0\x05"
     counted = [Element("serve4", key, counter=Counter(2, 80))]
-    lines = list(compose_report(entries, counted, frozenset({("udp", 4, 5351)})))
+    lines = list(
+        compose_report(
+            entries, count_by_entry(entries, counted), frozenset({("udp", 4, 5351)})
+        )
+    )
     # Answers are for whoever asked: no port is waited at.
     assert lines == [f"{A} 2 80 listening", f"{B} 0 0 silent", f"{C} 0 0"]

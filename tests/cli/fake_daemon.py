@@ -272,6 +272,7 @@ class FakeDaemon:
             "dial": [*self._find_dial(outcome), *self._find_tunnels(outcome)],
             "tunnels": self._find_tunnels(outcome),
             "listening": any(doors) if doors else None,
+            "agent": self.qubes[outcome.asked.target].agent,
             "packets": self.traffic[0] if path else 0,
             "bytes": self.traffic[1] if path else 0,
             "path": path,

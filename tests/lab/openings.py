@@ -8,6 +8,7 @@ An opening is one text, an entry without its end: ``uplink tcp 443-443 0.0.0.0/0
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from qubesforward.lab.enter import list_processes
 from qubesforward.lab.state import LabState
 from qubesforward.model.entry import Entry, parse_entry
 from qubesforward.nft.layout import TABLE, USUAL
-from tests.lab.running_lab import RunningLab
+from tests.lab.running_lab import BACKEND, RunningLab
 from tests.lab.standing import Reader
 
 _ENTRANCES = ("external", "uplink", "local", "self")
@@ -52,10 +53,14 @@ def namespace_pids(lab: RunningLab) -> dict[str, int]:
 
 def nft(pid: int, *words: str) -> str:
     """Run nft in the network namespace of a process; empty if it fails."""
+    return _run(pid, "nft", *words)
+
+
+def _run(pid: int, program: str, *words: str) -> str:
     spaces = ["-n"]
     if not Path(f"/proc/{pid}/ns/user").samefile("/proc/self/ns/user"):
         spaces = ["-U", "--preserve-credentials", "-n"]
-    command = ["nsenter", "-t", str(pid), *spaces, "nft"]
+    command = ["nsenter", "-t", str(pid), *spaces, program]
     done = subprocess.run(
         [*command, *words], capture_output=True, text=True, timeout=30, check=False
     )
@@ -64,6 +69,8 @@ def nft(pid: int, *words: str) -> str:
 
 def read_kernel(pid: int) -> set[str]:
     """Return the openings of the kernel that a process is in."""
+    if BACKEND == "iptables":
+        return set(_read_chains(pid, 4)) | set(_read_chains(pid, 6))
     listing = nft(pid, "-j", "list", "table", "inet", TABLE)
     sets: dict[str, list[Any]] = {}
     try:
@@ -77,6 +84,50 @@ def read_kernel(pid: int) -> set[str]:
             if found is not None:
                 sets[found["name"]] = found.get("elem", [])
     return set(_openings(sets))
+
+
+_ENTRANCE = re.compile(
+    r"-A QBS-FWD-(?P<entrance>EXTERNAL|UPLINK|LOCAL) (?:-s (?P<src>\S+) )?"
+    r"-p (?P<proto>\w+) -m \w+ --dport (?P<ports>\S+) "
+    r".*--set-xmark (?P<mark>0x[0-9a-f]+)/"
+)
+_DNAT = re.compile(
+    r"-A QBS-FWD-\w+ -p \w+ -m connmark --mark (?P<mark>0x[0-9a-f]+)"
+    r" -j DNAT --to-destination (?P<to>[0-9.]+|\[.*\]|[0-9a-f:]+)"
+    r"(?::(?P<ports>[0-9-]+)(?:/\d+)?)?$"
+)
+_DOOR = re.compile(
+    r"-A QBS-FWD-DOORS (?:-s (?P<src>\S+) )?-p (?P<proto>\w+)"
+    r" -m \w+ --dport (?P<ports>\S+) "
+)
+_LIVE = re.compile(r"-A QBS-FWD-PASSING -m connmark --mark (0x[0-9a-f]+) ")
+
+
+def _read_chains(pid: int, family: int) -> Iterator[str]:
+    """Give the openings of one family in the words of iptables-save."""
+    name = f"ip{'' if family == 4 else '6'}tables"
+    lines = _run(pid, f"{name}-legacy-save").splitlines()
+    lines = lines or _run(pid, f"{name}-nft-save").splitlines()
+    anyone = "0.0.0.0/0" if family == 4 else "::/0"
+    live = {found[1] for line in lines if (found := _LIVE.match(line))}
+    targets = {found["mark"]: found for line in lines if (found := _DNAT.match(line))}
+    for line in lines:
+        if door := _DOOR.match(line):
+            ports = _both_ends(door["ports"])
+            yield f"self {door['proto']} {ports} {door['src'] or anyone}"
+        if found := _ENTRANCE.match(line):
+            ports, mark = _both_ends(found["ports"]), found["mark"]
+            src = found["src"] or anyone
+            text = f"{found['entrance'].lower()} {found['proto']} {ports} {src}"
+            to = targets[mark]
+            inner = _both_ends(to["ports"]) if to["ports"] else ports
+            where = f"{to['to'].strip('[]')} {inner}" if mark in live else "nowhere"
+            yield f"{text} to {where}"
+
+
+def _both_ends(ports: str) -> str:
+    first, _, last = ports.replace("-", ":").partition(":")
+    return f"{first}-{last or first}"
 
 
 def _openings(sets: Mapping[str, list[Any]]) -> Iterator[str]:

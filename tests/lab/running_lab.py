@@ -10,12 +10,24 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
+import pytest
+
 from qubesforward.lab.state import LabState
+from qubesforward.lab.topology import DEFAULT_TOPOLOGY
 
 PROGRAM = [sys.executable, "-m", "qubesforward.lab.main"]
 PATIENCE = 30.0
+
+BACKEND = os.environ.get("LAB_BACKEND", "")
+"""The packet filter of all qubes in labs that tests make: ``iptables``, or as usual."""
+
+needs_nftables = pytest.mark.skipif(
+    BACKEND == "iptables", reason="needs nftables in qubes"
+)
+
 _numbers = itertools.count()
 
 
@@ -49,6 +61,8 @@ class RunningLab:
         **more: Any,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in a domain; its output is text."""
+        if argv[0] == "nft" and BACKEND == "iptables":
+            pytest.skip("this test speaks to the nftables of qubes itself")
         if input is None:
             more.setdefault("stdin", subprocess.DEVNULL)
         else:
@@ -96,6 +110,22 @@ def _end_orphans() -> None:
 
 
 @contextmanager
+def _topology_file(topology: Path | str | None) -> Iterator[Path]:
+    """Give the topology as it shall be with the packet filter that is asked for."""
+    file = Path(topology or DEFAULT_TOPOLOGY)
+    text = file.read_text()
+    if not BACKEND or "backend = " in text:
+        yield file
+        return
+    with NamedTemporaryFile("w", suffix=".toml") as changed:
+        # Before the first table, or it would be part of the last.
+        changed.write(f'backend = "{BACKEND}"\n{text}')
+        changed.flush()
+        Path(changed.name).chmod(0o644)
+        yield Path(changed.name)
+
+
+@contextmanager
 def running_lab(
     topology: Path | str | None = None,
     *,
@@ -108,10 +138,11 @@ def running_lab(
     """
     _end_orphans()
     lab = RunningLab(f"test-{os.getpid()}-{next(_numbers)}", prefix)
-    words = ["--topology", str(topology)] if topology else []
+    words = []
     for where, directory in (grounds or {}).items():
         words += ["--from", f"{where}={directory}"]
-    done = lab.run("up", *words)
+    with _topology_file(topology) as file:
+        done = lab.run("up", "--topology", str(file), *words)
     assert done.returncode == 0, done.stderr
     try:
         yield lab

@@ -12,7 +12,7 @@ import pytest
 
 from tests.lab.forwards import dom0, forwards_of
 from tests.lab.routers import PUBLIC, ROUTER, router_topology
-from tests.lab.running_lab import RunningLab, running_lab
+from tests.lab.running_lab import RunningLab, needs_nftables, running_lab
 from tests.lab.standing import Caller, eventually
 from tests.lab.torrents import Port, Session
 
@@ -79,6 +79,7 @@ def requests(caller: Caller) -> list[dict[str, Any]]:
 
 
 @pytest.mark.lab
+@needs_nftables
 class TestAllowed:
     def test_is_told_the_port_at_which_the_router_is_reached(
         self, allowed: RunningLab, port: int
@@ -141,6 +142,7 @@ class TestAllowed:
 
 
 @pytest.mark.lab
+@needs_nftables
 class TestAsked:
     def test_burst_is_one_question(
         self, asked: RunningLab, caller: Caller, port: int

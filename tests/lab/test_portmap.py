@@ -24,7 +24,7 @@ from tests.lab.mapping import (
 )
 from tests.lab.routers import ASKER as NET
 from tests.lab.routers import CARRIER, PUBLIC, REFUSE_ALL, router_topology
-from tests.lab.running_lab import RunningLab, running_lab
+from tests.lab.running_lab import RunningLab, needs_nftables, running_lab
 from tests.lab.standing import eventually
 from tests.lab.traffic import Answer, probe, serving
 
@@ -120,6 +120,7 @@ def by_upnp(lab: RunningLab, *words: str) -> str:
     return upnpc(lab, "work", *words, gateway=gateway)
 
 
+@needs_nftables
 class TestUpnp:
     def test_gets_lists_uses_and_deletes(self, granting: RunningLab) -> None:
         own = addresses(granting, ["work"])["work"]

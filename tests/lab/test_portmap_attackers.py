@@ -137,7 +137,7 @@ def _undisturbed(scene: Scene) -> Iterator[None]:
     before = sizes(scene.lab)
     yield
     eventually(scene.others_are_served, True)
-    assert mapped(scene.lab, "media") == {}
+    eventually(lambda: mapped(scene.lab, "media"), {})
     for name, size in sizes(scene.lab).items():
         assert size - before[name] < GROWTH, name
     dom0(scene.lab, "qvm-forward", "work", "--close-all", ok=False)

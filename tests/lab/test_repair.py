@@ -14,11 +14,11 @@ import qubesforward.lab
 from qubesforward.nft.layout import COMMENT, TABLE
 from tests.lab.forwards import dom0, forwarded, forwards_of, wait_settled
 from tests.lab.openings import namespace_pids, nft, read_kernel
-from tests.lab.running_lab import RunningLab
+from tests.lab.running_lab import RunningLab, needs_nftables
 from tests.lab.standing import Connection, Prober, eventually
 from tests.lab.traffic import serving
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, needs_nftables]
 
 NET, NET6 = "192.168.1.10", "2001:db8:1::10"
 CHAIN = ("sys-net", "sys-firewall", "work")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.lab.running_lab import RunningLab
+from tests.lab.running_lab import RunningLab, needs_nftables
 from tests.lab.traffic import Answer, probe, probe_all, serving
 
 pytestmark = pytest.mark.lab
@@ -179,6 +179,7 @@ def test_names_are_answered_everywhere(lab: RunningLab, where: str) -> None:
     assert unknown.returncode != 0
 
 
+@needs_nftables
 def test_links_look_as_in_qubes(lab: RunningLab) -> None:
     uplink = json.loads(lab.check("work", "ip", "-j", "link", "show", "eth0"))[0]
     assert uplink["group"] == "1"

@@ -50,6 +50,12 @@ def test_the_agent_has_one_capability() -> None:
     assert unit["DynamicUser"] == ["yes"]
 
 
+def test_with_iptables_the_agent_has_one_more_and_is_who_owns_its_lock() -> None:
+    dropin = read_unit("../iptables/qubes-forward-agent.conf")
+    assert dropin["CapabilityBoundingSet"] == ["", "CAP_NET_ADMIN CAP_NET_RAW"]
+    assert dropin["User"] == ["root"]
+
+
 def test_the_gateway_has_no_capability() -> None:
     unit = read_unit(GATEWAY)
     assert unit["CapabilityBoundingSet"] == [""]

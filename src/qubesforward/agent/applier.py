@@ -14,11 +14,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from qubesforward.agent.backend import Upset
 from qubesforward.agent.conntrack import Conntrack, severed_element
+from qubesforward.agent.flow_wire import TrackedFlow
 from qubesforward.agent.hooks import CustomHooks
-from qubesforward.agent.kernel import Kernel, Upset
+from qubesforward.agent.kernel import Kernel
+from qubesforward.agent.leftovers import Leftovers
 from qubesforward.agent.netlink import NetlinkError
-from qubesforward.errors import ApplyError, ForwardError, MalformedMessage
+from qubesforward.errors import ForwardError
 from qubesforward.model.entry import Entry
 from qubesforward.nft.elements_wire import Element
 from qubesforward.nft.forwards import (
@@ -27,7 +30,6 @@ from qubesforward.nft.forwards import (
     entry_elements,
     hop_elements,
     is_over,
-    mark_of,
     place,
 )
 from qubesforward.nft.layout import SHAPES, render_table
@@ -54,8 +56,7 @@ class Applier:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.selection = Selection()
-        self._kernel = kernel
-        self._conntrack = conntrack
+        self.kernel = kernel
         self._clock = clock
         self._hooks = CustomHooks(kernel)
         self._here = Surroundings()
@@ -63,8 +64,7 @@ class Applier:
         self._trusts_table = False
         self._trusts_hooks = False
         self._rules: tuple[tuple[str, bytes], ...] | None = None
-        self._closed: set[int] | None = None
-        self._opened: set[str] | None = None
+        self._leftovers = Leftovers(self.selection, conntrack, self._sever)
 
     def note_upset(self, what: Upset) -> None:
         """Remember that somebody else may have changed something."""
@@ -128,35 +128,35 @@ class Applier:
         except NetlinkError as error:
             LOG.warning("%s; looking what is wrong", error)
             self._apply_by_entry(now)
-        self._note_changed(None if is_full else before)
+        self._leftovers.note_changed(None if is_full else before)
 
     def _apply_from_kernel(self, now: float) -> None:
         """Compare with what is there, which may be nothing, and put it right."""
         present = self._read_present(now)
         if present is None:
-            counted = {place(e): e for e in self._kernel.read_counted(now)}
+            counted = {place(e): e for e in self.kernel.read_counted(now)}
             self._make_table()
             added = (e for e in self._all_elements() if not is_over(e, now))
-            self._kernel.change([], _keep_counters(added, counted), now)
+            self.kernel.change([], _keep_counters(added, counted), now)
         else:
             change = diff_elements(present, self._all_elements(), now)
-            self._kernel.change(change.removed, change.added, now)
+            self.kernel.change(change.removed, change.added, now)
 
     def _read_present(self, now: float) -> dict[Place, Element] | None:
         """Return all elements of our table, None if it has to be made anew."""
-        table = self._kernel.read_table()
+        table = self.kernel.read_table()
         if table is None or not table.is_ours or not has_all_rules(table.rules):
             return None
         rules = fingerprint(table.rules)
         if self._rules not in (None, rules):
             return None
         self._rules = rules
-        return self._kernel.read_elements(now)
+        return self.kernel.read_elements(now)
 
     def _make_table(self) -> None:
         LOG.info("making our table")
-        self._kernel.run_nft(render_table())
-        table = self._kernel.read_table()
+        self.kernel.run_nft(render_table())
+        table = self.kernel.read_table()
         self._rules = None if table is None else fingerprint(table.rules)
 
     def _apply_from_memory(
@@ -172,12 +172,12 @@ class Applier:
                 wanted += entry_elements(entry_id, new)
         change = diff_elements(present, wanted, now)
         counted = {
-            place(element): self._kernel.read_element(element, now) or element
+            place(element): self.kernel.read_element(element, now) or element
             for element in change.removed
             if SHAPES[element.set].counter
         }
         added = _keep_counters(change.added, counted)
-        self._kernel.change(change.removed, added, now)
+        self.kernel.change(change.removed, added, now)
 
     def _all_elements(self) -> Iterator[Element]:
         yield from self._hop
@@ -197,12 +197,12 @@ class Applier:
                 for entry_id, entry in self.selection.accepted.items()
                 for element in entry_elements(entry_id, entry)
             }
-            present = self._kernel.read_elements(now)
+            present = self.kernel.read_elements(now)
             change = diff_elements(present, self._all_elements(), now)
             groups: dict[str, list[Element]] = {}
             for element in change.added:
                 groups.setdefault(owners.get(place(element), ""), []).append(element)
-            self._kernel.change(change.removed, groups.pop("", []), now)
+            self.kernel.change(change.removed, groups.pop("", []), now)
             self._apply_halves(list(groups.items()), now)
             # A refused entry may have had elements that were right already.
             self._apply_from_kernel(now)
@@ -211,7 +211,7 @@ class Applier:
         self, groups: list[tuple[str, list[Element]]], now: float
     ) -> None:
         try:
-            self._kernel.change([], [e for _, es in groups for e in es], now)
+            self.kernel.change([], [e for _, es in groups for e in es], now)
         except NetlinkError as error:
             if len(groups) == 1:
                 self.selection.bar(groups[0][0], clean_reason(f"kernel: {error}"))
@@ -220,63 +220,19 @@ class Applier:
             self._apply_halves(groups[:middle], now)
             self._apply_halves(groups[middle:], now)
 
-    def _note_changed(self, before: _Before | None) -> None:
-        if before is None:
-            self._closed = self._opened = None
-            return
-        if self._closed is not None:
-            self._closed |= {
-                mark_of(entry_id) for entry_id, old in before.items() if old is not None
-            }
-        if self._opened is not None:
-            accepted = self.selection.accepted
-            self._opened |= {
-                entry_id
-                for entry_id, old in before.items()
-                if (new := accepted.get(entry_id)) is not None
-                and new.mapped
-                # A later end changes no port.
-                and (old is None or old.content != new.content)
-            }
-
     @property
     def has_leftovers(self) -> bool:
         """Whether `clear_away` has something to do."""
-        return self._closed != set() or self._opened != set()
+        return bool(self._leftovers)
 
     def clear_away(self) -> None:
-        """Forget connections that what has changed since the last time made wrong.
+        """Forget connections that what has changed since the last time made wrong."""
+        self._leftovers.clear_away()
 
-        Those of closed forwards are cut already, and what is mapped anew goes on as
-        before for a moment, so this is not urgent; and it takes long: the kernel
-        looks through all connections there are.
-        """
-        closed, opened = self._closed, self._opened
-        self._closed, self._opened = set(), set()
-        try:
-            self._clear_closed(closed)
-            self._clear_strays(opened)
-        except (ApplyError, MalformedMessage) as error:
-            # They stay cut, because their marks are not live.
-            LOG.warning("connections of changed forwards are left: %s", error)
-
-    def _clear_closed(self, closed: set[int] | None) -> None:
-        if closed is not None:
-            closed = {mark for mark in closed if not self.selection.is_live(mark)}
-        if closed == set():
-            return
+    def _sever(self, flows: list[TrackedFlow]) -> None:
         now = self._clock()
-        flows = self._conntrack.find_dead(self.selection.is_live, closed)
         severed = [severed_element(flow, now) for flow in flows]
-        self._kernel.change([], severed, now, exclusive=False)
-        self._conntrack.delete(flows)
-
-    def _clear_strays(self, opened: set[str] | None) -> None:
-        accepted = self.selection.accepted
-        ids = accepted.keys() if opened is None else opened & accepted.keys()
-        mapped = [accepted[one] for one in ids if accepted[one].mapped]
-        if mapped:
-            self._conntrack.delete(self._conntrack.find_strays(mapped))
+        self.kernel.change([], severed, now, exclusive=False)
 
 
 def _keep_counters(

@@ -5,14 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from qubesforward.agent.foreign import ForeignRules
-from qubesforward.agent.kernel import Kernel
+from qubesforward.agent.backend import Backend
 from qubesforward.agent.sockets import read_waiting
 from qubesforward.errors import ForwardError
 from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.observation import Block, Listener, Observation, Traffic
-from qubesforward.nft.elements_wire import Element
-from qubesforward.nft.forwards import door_element, encode_mark, mark_of
 
 _MOST_IDS = 300
 """Entries that dom0 can name in one value of QubesDB."""
@@ -28,7 +25,7 @@ def parse_request(untrusted_value: bytes) -> tuple[str, list[str]]:
 
 
 def observe(
-    ids: Sequence[str], accepted: Mapping[str, Entry], kernel: Kernel, now: float
+    ids: Sequence[str], accepted: Mapping[str, Entry], backend: Backend
 ) -> Observation:
     """Look at the entries that are named; those not applied are told as missing."""
     entries = {one: accepted[one] for one in ids if one in accepted}
@@ -42,26 +39,18 @@ def observe(
     problem = ""
     try:
         for entry_id, entry in entries.items():
-            held[entry_id] = _read_traffic(entry_id, entry, kernel, now)
-        foreign = ForeignRules()
+            held[entry_id] = _read_traffic(entry_id, entry, backend)
+        find_blocks = backend.read_foreign()
         for entry_id, entry in entries.items():
-            blocks[entry_id] = list(foreign.find_blocks(entry_id, entry))
+            blocks[entry_id] = list(find_blocks(entry_id, entry))
     except ForwardError as error:
         problem = str(error)
     return Observation(held, _find_listeners(doors), blocks, problem)
 
 
-def _read_traffic(
-    entry_id: str, entry: Entry, kernel: Kernel, now: float
-) -> Traffic | None:
-    asked = Element("live", encode_mark(mark_of(entry_id)))
-    if entry.is_door:
-        asked = door_element(entry_id, entry)
-    element = kernel.read_element(asked, now)
-    if element is None:
-        return None
-    counter = element.counter
-    return Traffic() if counter is None else Traffic(counter.packets, counter.bytes)
+def _read_traffic(entry_id: str, entry: Entry, backend: Backend) -> Traffic | None:
+    counter = backend.read_exactly(entry_id, entry)
+    return None if counter is None else Traffic(counter.packets, counter.bytes)
 
 
 def _find_listeners(doors: Mapping[str, Entry]) -> dict[str, list[Listener]]:

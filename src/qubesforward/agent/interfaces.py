@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from qubesforward.agent.netlink import NETLINK_ROUTE, NetlinkError, NetlinkSocket
@@ -88,6 +88,17 @@ class Interfaces:
         }
 
     @property
+    def ways_in(self) -> tuple[str, ...]:
+        """Interfaces beside an uplink at which `local` entries may be entered."""
+        if self.uplink is None:
+            return ()
+        return tuple(
+            link.name
+            for link in self.links
+            if link.kind in TUNNEL_KINDS and self.is_tunnel(link)
+        )
+
+    @property
     def astray(self) -> frozenset[int]:
         """IP versions in which answers of this qube's own would not use its uplink."""
         if self.uplink is None:
@@ -118,12 +129,20 @@ class Interfaces:
         return [one.address for one in usable]
 
 
-def read_interfaces(kernel: NetlinkSocket) -> Interfaces:
-    """Ask the kernel for all this. Raises `ApplyError` or `MalformedMessage`."""
+def read_interfaces(
+    kernel: NetlinkSocket, *, by_names: bool = False, has_netvm: bool = False
+) -> Interfaces:
+    """Ask the kernel for all this. Raises `ApplyError` or `MalformedMessage`.
+
+    With `by_names` interfaces without a group are those that their names say, of
+    which the uplink's is one only where Qubes says that there is a netvm.
+    """
     links = [
         decode_link(answer)
         for answer in kernel.dump(GET_LINKS, encode_links_request(), "links")
     ]
+    if by_names:
+        links = [_group_by_name(link, has_netvm) for link in links]
     decoded = [
         decode_address(answer)
         for answer in kernel.dump(
@@ -142,6 +161,15 @@ def read_interfaces(kernel: NetlinkSocket) -> Interfaces:
         default_links,
         list(_read_gateways(kernel, by_index)),
     )
+
+
+def _group_by_name(link: Link, has_netvm: bool) -> Link:
+    """Give a link the group that Qubes would give it since release 4.2."""
+    if link.group == 0 and link.name.startswith("vif"):
+        return replace(link, group=DOWNSTREAM_GROUP)
+    if link.group == 0 and link.name == "eth0" and has_netvm:
+        return replace(link, group=UPLINK_GROUP)
+    return link
 
 
 def _read_gateways(

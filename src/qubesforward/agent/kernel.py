@@ -12,10 +12,10 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import Enum
 
 import nftables
 
+from qubesforward.agent.backend import Upset
 from qubesforward.agent.netlink import (
     NETLINK_NETFILTER,
     NetlinkError,
@@ -59,14 +59,6 @@ _NFNLGRP_NFTABLES = 7
 
 _TRIES = 10
 """How often a set is read until two readings agree."""
-
-
-class Upset(Enum):
-    """What somebody else may have changed."""
-
-    TABLE = "our table"
-    CUSTOM = "the chains of Qubes"
-    OUTBOUND = "outbound rules"
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,11 @@ def main() -> int:
         return run_withdrawal()
 
     async def run() -> None:
-        agent = Agent(options.qubesdb, outbound=not options.no_outbound)
+        agent = Agent(
+            options.qubesdb,
+            outbound=not options.no_outbound,
+            backend=options.backend,
+        )
         work = asyncio.create_task(agent.run())
         ended = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
@@ -74,6 +78,12 @@ def _parse_options() -> argparse.Namespace:
         choices=["debug", "info", "warning", "error"],
         default="info",
         help="how much to write to standard error (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--backend",
+        choices=["auto", "nft", "iptables"],
+        default="auto",
+        help="which packet filter to program (default: the one that Qubes uses here)",
     )
     parser.add_argument(
         "--no-outbound",

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
 from qubesforward.agent.outbound_source import SourceRules, parse_source
-from qubesforward.agent.outbound_tables import CutFlows, OutboundTables
+from qubesforward.agent.outbound_tables import CutFlows, MakeTables
 from qubesforward.agent.resolver import Lookup, Resolver, look_up
 from qubesforward.errors import ApplyError, InvalidRule
 from qubesforward.model.hosts import Address, parse_address
@@ -52,7 +52,7 @@ class Store(Protocol):
 class OutboundEnforcer:
     """The outbound rules of every source that this hop's QubesDB names.
 
-    `run_nft` applies commands as one transaction or raises `ApplyError`.
+    `make_tables` makes what brings them into the kernel.
     `cut_flows` ends connections that a new list of rules does not permit any more;
     without it they live until they end by themselves.
     """
@@ -60,7 +60,7 @@ class OutboundEnforcer:
     def __init__(
         self,
         qdb: Store,
-        run_nft: Callable[[str], None],
+        make_tables: MakeTables,
         *,
         cut_flows: CutFlows | None = None,
         lookup: Lookup = look_up,
@@ -68,7 +68,7 @@ class OutboundEnforcer:
         self._qdb = qdb
         self._lookup = lookup
         self._resolver: Resolver | None = None
-        self._tables = OutboundTables(run_nft, self._known_addresses, cut_flows)
+        self._tables = make_tables(self._known_addresses, cut_flows)
         self._reading = asyncio.Lock()
         self._answered: set[str] = set()
         self._settling: asyncio.TimerHandle | None = None

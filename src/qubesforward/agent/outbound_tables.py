@@ -29,6 +29,9 @@ LOG = logging.getLogger(__name__)
 CutFlows = Callable[[Mapping[Address, Callable[[Flow], bool]]], None]
 """Ends those connections of each source that its function does not permit."""
 
+Resolve = Callable[[str], Collection[Address]]
+"""Gives the addresses known of a name."""
+
 
 class OutboundTables:
     """What is wanted of the kernel for each source.
@@ -42,7 +45,7 @@ class OutboundTables:
     def __init__(
         self,
         run_nft: Callable[[str], None],
-        resolve: Callable[[str], Collection[Address]],
+        resolve: Resolve,
         cut_flows: CutFlows | None = None,
     ) -> None:
         self._run_nft = run_nft
@@ -127,3 +130,7 @@ class OutboundTables:
         rules = self.sources.get(source, NO_RULES)
         known = {name: self._resolve(name) for name in rules.names}
         return plan_matches(rules.rules, source.version, known, self.dns)
+
+
+MakeTables = Callable[[Resolve, CutFlows | None], OutboundTables]
+"""Makes tables in one kind of packet filter."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from qubesforward.agent.outbound import OutboundEnforcer
+from qubesforward.agent.outbound_tables import MakeTables
 from qubesforward.errors import ApplyError, QubesDBError
 from qubesforward.qubes.qubesdb import QubesDB
 
@@ -26,12 +26,12 @@ _RETRY = 1.0
 class OutboundTask:
     """The outbound rules for as long as one QubesDB connection lives.
 
-    `run_nft` applies commands as one transaction or raises `ApplyError`.
+    `make_tables` makes what brings them into the kernel.
     """
 
-    def __init__(self, db: QubesDB, run_nft: Callable[[str], None]) -> None:
+    def __init__(self, db: QubesDB, make_tables: MakeTables) -> None:
         self._db = db
-        self._enforcer = OutboundEnforcer(db, run_nft)
+        self._enforcer = OutboundEnforcer(db, make_tables)
         self._changed: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._upset = False

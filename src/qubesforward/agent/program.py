@@ -17,8 +17,7 @@ from contextlib import suppress
 from enum import Flag, auto
 
 from qubesforward.agent.answers import ASK, DIAGNOSE, Answers
-from qubesforward.agent.applier import Applier
-from qubesforward.agent.conntrack import Conntrack
+from qubesforward.agent.backend import Upset, make_backend
 from qubesforward.agent.detour import Detour, Way, find_ways
 from qubesforward.agent.diagnosis import observe, parse_request
 from qubesforward.agent.interfaces import (
@@ -26,7 +25,6 @@ from qubesforward.agent.interfaces import (
     open_route_socket,
     read_interfaces,
 )
-from qubesforward.agent.kernel import Kernel, Upset
 from qubesforward.agent.netlink import NETLINK_ROUTE, NetlinkListener
 from qubesforward.agent.orders import COMMIT, Orders, read_gateways, watched_paths
 from qubesforward.agent.outbound_task import OutboundTask
@@ -84,15 +82,15 @@ class _Todo(Flag):
 class Agent:
     """The agent of one qube, in the network namespace that it is started in."""
 
-    def __init__(self, qubesdb: str, *, outbound: bool = True) -> None:
+    def __init__(
+        self, qubesdb: str, *, outbound: bool = True, backend: str = "auto"
+    ) -> None:
         self._path = qubesdb
         self._with_outbound = outbound
-        self._kernel = Kernel(self._note_upset)
-        self._conntrack = Conntrack()
+        self._backend = make_backend(backend, self._note_upset, outbound=outbound)
         self._routes = open_route_socket()
         self._route_notices = NetlinkListener(NETLINK_ROUTE, GROUPS)
         self._clock = ClockWatch()
-        self._applier = Applier(self._kernel, self._conntrack)
         self._orders = Orders()
         self._interfaces = Interfaces()
         self._tunnels = TunnelMemory()
@@ -113,7 +111,7 @@ class Agent:
         Only raises what is a bug: that ends the program, to be started again.
         """
         loop = asyncio.get_running_loop()
-        loop.add_reader(self._kernel, self._kernel.take_notices)
+        self._backend.watch(loop)
         loop.add_reader(self._route_notices, self._note_routes)
         loop.add_reader(self._clock, self._note_clock)
         async with asyncio.TaskGroup() as tasks:
@@ -149,7 +147,7 @@ class Agent:
             if self._outbound is not None:
                 self._later("outbound", _SETTLE, self._outbound.note_upset)
         else:
-            self._applier.note_upset(what)
+            self._backend.note_upset(what)
             self._flag_later("upset", _SETTLE, _Todo.CONVERGE)
 
     def _note_routes(self) -> None:
@@ -159,7 +157,7 @@ class Agent:
     def _note_clock(self) -> None:
         self._clock.take_notice()
         LOG.info("the clock was set: looking at all timeouts")
-        self._applier.note_upset(Upset.TABLE)
+        self._backend.note_upset(Upset.TABLE)
         self._flag(_Todo.CONVERGE)
 
     async def _stay_connected(self) -> None:
@@ -188,7 +186,7 @@ class Agent:
         self._db, self._answers = db, answers
         self._flag(_Todo.COMMIT | _Todo.INTERFACES)
         if self._with_outbound:
-            self._outbound = OutboundTask(db, self._kernel.run_nft)
+            self._outbound = OutboundTask(db, self._backend.make_tables)
         while True:
             path = await db.next_event()
             if path == ASK:
@@ -248,12 +246,16 @@ class Agent:
         entries = self._orders.entries
         try:
             if _Todo.INTERFACES in todo:
-                self._interfaces = read_interfaces(self._routes)
+                self._interfaces = read_interfaces(
+                    self._routes,
+                    by_names=self._backend.goes_by_names,
+                    has_netvm=bool(self._gateways),
+                )
                 self._tunnels.note(self._interfaces.tunnels)
             here = self._interfaces
-            self._applier.converge(
+            self._backend.converge(
                 entries,
-                Surroundings(here.uplink is not None, self._tunnels.known),
+                self._find_surroundings(here),
                 here.astray,
                 touched,
             )
@@ -262,11 +264,22 @@ class Agent:
                 self._trim_memory(0)
         except ForwardError as error:
             LOG.error("nothing can be applied: %s", error)
-            self._applier.note_upset(Upset.TABLE)
+            self._backend.note_upset(Upset.TABLE)
             self._flag_later("retry", _RETRY, _Todo.CONVERGE | _Todo.INTERFACES)
             reason = clean_reason(f"kernel: {error}")
             return dict.fromkeys(entries, reason)
-        return self._applier.selection.refused
+        return self._backend.selection.refused
+
+    def _find_surroundings(self, here: Interfaces) -> Surroundings:
+        has_uplink = here.uplink is not None
+        if not self._backend.goes_by_names or here.uplink is None:
+            return Surroundings(has_uplink, self._tunnels.known)
+        return Surroundings(
+            has_uplink,
+            self._tunnels.known,
+            uplink=here.uplink.name,
+            ways_in=here.ways_in,
+        )
 
     def _converge_detour(self) -> None:
         try:
@@ -277,19 +290,19 @@ class Agent:
             self._flag_later("retry", _RETRY, _Todo.INTERFACES)
 
     def _find_detours(self) -> dict[int, Way]:
-        selection = self._applier.selection
+        selection = self._backend.selection
         if not selection.bypasses and not selection.doors:
             return {}
         return find_ways(self._interfaces, self._gateways)
 
     def _plan_ahead(self) -> None:
         """Arrange for what has to be done without anything else happening."""
-        if self._applier.is_upset:
+        if self._backend.is_upset:
             self._flag_later("upset", _SETTLE, _Todo.CONVERGE)
-        if self._applier.has_leftovers:
+        if self._backend.has_leftovers:
             pause = self._may_clear - time.monotonic()
             self._later("clearing", max(_CLEARING, pause), self._clear_away)
-        end = self._applier.selection.find_next_end()
+        end = self._backend.selection.find_next_end()
         timer = self._timers.pop("end", None)
         if timer is not None:
             timer.cancel()
@@ -299,7 +312,7 @@ class Agent:
 
     def _clear_away(self) -> None:
         started = time.monotonic()
-        self._applier.clear_away()
+        self._backend.clear_away()
         ended = time.monotonic()
         self._may_clear = ended + _RESPITE * (ended - started)
 
@@ -307,17 +320,15 @@ class Agent:
         untrusted_token = await answers.read_token()
         if untrusted_token is None:
             return
-        lines = compose_report(
-            self._applier.selection.accepted,
-            self._kernel.read_counted(time.time()),
-            read_listening(),
-        )
+        accepted = self._backend.selection.accepted
+        counted = self._backend.read_traffic(accepted)
+        lines = compose_report(accepted, counted, read_listening())
         await answers.report(lines, untrusted_token)
 
     async def _diagnose(self, answers: Answers) -> None:
         untrusted_request = await answers.read_diagnose()
         if untrusted_request is not None:
             token, ids = parse_request(untrusted_request)
-            accepted = self._applier.selection.accepted
-            seen = observe(ids, accepted, self._kernel, time.time())
+            accepted = self._backend.selection.accepted
+            seen = observe(ids, accepted, self._backend)
             await answers.tell_diagnosis(format_observation(seen), token)

@@ -7,14 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from qubesforward.agent.sockets import Waiting, read_waiting
 from qubesforward.model.entry import Entrance, Entry
-from qubesforward.nft.elements_wire import Counter, Element
-from qubesforward.nft.forwards import (
-    Place,
-    decode_mark,
-    door_element,
-    mark_of,
-    place,
-)
+from qubesforward.nft.elements_wire import Counter
 
 _Socket = tuple[str, int, int]
 """Protocol, IP version, port."""
@@ -24,27 +17,16 @@ _NOTHING = Counter(0, 0)
 
 def compose_report(
     entries: Mapping[str, Entry],
-    counted: Iterable[Element],
+    counted: Mapping[str, Counter | None],
     listening: frozenset[_Socket],
 ) -> Iterator[str]:
     """Give a line for each applied entry: ``ID PACKETS BYTES [listening|silent]``."""
-    by_mark: dict[int, Counter | None] = {}
-    by_door: dict[Place, Counter | None] = {}
-    for element in counted:
-        if element.set == "live":
-            by_mark[decode_mark(element.key)] = element.counter
-        else:
-            by_door[place(element)] = element.counter
     for entry_id, entry in entries.items():
         word = ""
-        if entry.is_door:
-            counter = by_door.get(place(door_element(entry_id, entry)))
-            # What answers are for has no port of its own.
-            if entry.entrance is not Entrance.ANSWER:
-                word = " listening" if is_listening(entry, listening) else " silent"
-        else:
-            counter = by_mark.get(mark_of(entry_id))
-        packets, size = counter or _NOTHING
+        # What answers are for has no port of its own.
+        if entry.is_door and entry.entrance is not Entrance.ANSWER:
+            word = " listening" if is_listening(entry, listening) else " silent"
+        packets, size = counted.get(entry_id) or _NOTHING
         yield f"{entry_id} {packets} {size}{word}"
 
 

@@ -107,17 +107,19 @@ def build_path(
     if qube not in groups:
         label = labels.get(qube, "")
         ports = forward.rule.inner_ports.short
-        nodes.append(
-            PathNode(
-                Place.TARGET,
-                qube,
-                label,
-                addresses if groups else (),
-                ports,
-                state=forward.state,
-                reason=forward.reason,
-            )
+        node = PathNode(
+            Place.TARGET,
+            qube,
+            label,
+            addresses if groups else (),
+            ports,
+            state=forward.state,
+            reason=forward.reason,
         )
+        if groups and not forward.has_agent:
+            # It is reached up to its door, and nobody knows more.
+            node = replace(node, state=None, reason="its own firewall")
+        nodes.append(node)
     if planned and forward.state in (State.ACTIVE, State.PENDING):
         nodes = [replace(node, state=None, reason="") for node in nodes]
     return PathModel(

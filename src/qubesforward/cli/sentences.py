@@ -263,7 +263,12 @@ def warn_of(forwards: Sequence[ForwardStatus], qube: str) -> list[str]:
 
 
 def describe_silence(forward: ForwardStatus, qube: str) -> str:
-    """Say that an open port leads to nothing; nothing where that is not so."""
+    """Say why an open port may lead to nothing; nothing where nothing is known.
+
+    A qube without our agent (Windows, say) is reached up to its door.
+    """
+    if forward.state in _COMING and not forward.has_agent:
+        return f"the firewall of {qube} itself is its own business: no agent opens it"
     if forward.state is State.ACTIVE and forward.listening is False:
         return f"nothing listens on {describe_service(forward.rule, qube)} yet"
     return ""

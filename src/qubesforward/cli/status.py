@@ -70,6 +70,7 @@ class ForwardStatus:
     other end of a tunnel.
     `owner` is the qube whose rule it is: a disposable may have it from its template.
     `listening` is None where nobody knows whether something listens in the qube.
+    Without `has_agent` nobody opens the firewall of the qube itself.
     `path` goes from the outermost hop to the target.
     `is_mapping`: a program of the qube asked for it, by the protocols `vias`, as far as
     they are told. `extent` is how far it reaches, and `edge` where the internet dials
@@ -93,6 +94,7 @@ class ForwardStatus:
     extent: Extent = Extent.LAN
     edge: str = ""
     created: int = 0
+    has_agent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,7 @@ def _decode_forward(reader: Reader) -> ForwardStatus:
         dial=reader.texts("dial"),
         tunnels=reader.texts("tunnels"),
         listening=reader.maybe_flag("listening"),
+        has_agent=reader.maybe_flag("agent") is not False,
         packets=reader.number("packets"),
         bytes=reader.number("bytes"),
         path=reader.items("path", _decode_step),

@@ -54,10 +54,17 @@ def describe_forward(
         "dial": [*_dial_addresses(outcome, snapshot, hops), *tunnels],
         "tunnels": tunnels,
         "listening": any(doors) if doors else None,
+        "agent": _has_agent(outcome, snapshot),
         "packets": sum(field["packets"] for field in outermost),
         "bytes": sum(field["bytes"] for field in outermost),
         "path": path,
     }
+
+
+def _has_agent(outcome: Outcome, snapshot: Snapshot) -> bool:
+    """Whether the target's own firewall is opened for the forward by us."""
+    target = snapshot.get(outcome.asked.target)
+    return target is None or target.agent
 
 
 def describe_edge(outcome: Outcome, edges: Edges) -> Fields:

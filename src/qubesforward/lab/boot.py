@@ -114,6 +114,8 @@ def _check_programs(topology: Topology) -> None:
         needed["dnsmasq"] = "dnsmasq-base"
     if any(host.igd for host in topology.hosts):
         needed["miniupnpd"] = "miniupnpd-nftables"
+    if topology.has_old_qubes:
+        needed["xtables-nft-multi"] = "iptables"
     missing = [
         package
         for program, package in needed.items()

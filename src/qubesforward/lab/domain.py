@@ -23,6 +23,7 @@ from qubesforward.lab import kernel
 from qubesforward.lab.command import PATH, log, run_command
 from qubesforward.lab.ground import Ground
 from qubesforward.lab.init import LONGEST_MESSAGE, Init
+from qubesforward.lab.old_filter import OldFilter
 from qubesforward.lab.root import Furniture, build_top, enter_root, furnish
 from qubesforward.lab.sandbox import HOST, NEW_ROOT, STATE
 from qubesforward.lab.topology import ServiceSpec
@@ -51,7 +52,10 @@ _ROUTING = {"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1"}
 
 @dataclass(frozen=True, slots=True)
 class DomainSpec:
-    """What a domain is made with; `routes` lets packets through it."""
+    """What a domain is made with; `routes` lets packets through it.
+
+    `old_filter` is that of a qube without nftables.
+    """
 
     name: str
     role: str
@@ -60,6 +64,7 @@ class DomainSpec:
     furniture: Furniture
     keep: tuple[str, ...]
     ground: Ground = field(default_factory=Ground)
+    old_filter: OldFilter | None = None
 
 
 def make_environment() -> dict[str, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from qubesforward.errors import LabError
 from qubesforward.lab.command import log, run_command
 from qubesforward.lab.hypercall import Link
+from qubesforward.lab.old_filter import OldFilter
 from qubesforward.lab.topology import CardSpec, HostSpec, NetworkSpec, TunnelSpec
 
 UPLINK_GROUP, DOWNLINK_GROUP = 1, 2
@@ -22,6 +23,9 @@ UPLINK_GROUP, DOWNLINK_GROUP = 1, 2
 VIF_MAC = "fe:ff:ff:ff:ff:ff"
 QUBE_MAC = "00:16:3e:5e:6c:00"
 _QUBE_LINK_LOCAL = "fe80::216:3eff:fe5e:6c00"
+
+OldFilters = tuple[OldFilter | None, OldFilter | None]
+"""Of a netvm and its client, where they have no nftables."""
 
 _BASE_DIR = "run/qubes-base"
 _KINDS_NEEDED = {
@@ -186,21 +190,35 @@ def check_link(link: Link) -> None:
             raise LabError(f"{link.frontend}: {text!a} is no IPv{version} address")
 
 
-def attach_link(link: Link, vif: str, ends: tuple[int, int], far: str | None) -> None:
+def attach_link(
+    link: Link,
+    vif: str,
+    ends: tuple[int, int],
+    far: str | None,
+    filters: OldFilters = (None, None),
+) -> None:
     """Link a client to its netvm; `ends` are the netvm's pid and the client's.
+
+    `filters` are those of the ends that have no nftables; their links have no group.
 
     `far` is given for a client with a tunnel: the address that alone is then routed
     over this link. Anti-spoofing holds before the first packet can come.
     """
     backend, frontend = ends
+    above, below = filters
+    group = DOWNLINK_GROUP if above is None else 0
+    own_group = UPLINK_GROUP if below is None else 0
     run_ip(
         [
-            f"link add dev {vif} netns {backend} group {DOWNLINK_GROUP}"
+            f"link add dev {vif} netns {backend} group {group}"
             f" address {VIF_MAC} type veth"
-            f" peer name eth0 netns {frontend} group {UPLINK_GROUP} address {QUBE_MAC}"
+            f" peer name eth0 netns {frontend} group {own_group} address {QUBE_MAC}"
         ]
     )
-    _guard_vif(link, vif, backend)
+    if above is None:
+        _guard_vif(link, vif, backend)
+    else:
+        above.guard(link, vif, _QUBE_LINK_LOCAL, backend)
     lines = [f"addr add {link.gateway}/32 dev {vif}", f"link set dev {vif} up"]
     lines.append(f"route add {link.ip}/32 dev {vif}")
     if link.ip6:
@@ -222,13 +240,21 @@ def attach_link(link: Link, vif: str, ends: tuple[int, int], far: str | None) ->
     run_ip(lines, frontend)
 
 
-def detach_link(link: Link, vif: str, ends: tuple[int, int]) -> None:
+def detach_link(
+    link: Link,
+    vif: str,
+    ends: tuple[int, int],
+    filters: OldFilters = (None, None),
+) -> None:
     """Take a link away from whichever of its ends still lives (pid 0: ended)."""
     backend, frontend = ends
     if backend:
         with suppress(LabError):
             run_ip([f"link del dev {vif}"], backend)
-        _unguard_vif(link, vif, backend)
+        if (above := filters[0]) is None:
+            _unguard_vif(link, vif, backend)
+        else:
+            above.unguard(link, vif, _QUBE_LINK_LOCAL, backend)
     elif frontend:
         # The netvm's namespace is gone, or will be soon, with its end of the pair.
         with suppress(LabError):

@@ -121,7 +121,9 @@ def list_qube_services(spec: QubeSpec | None) -> tuple[ServiceSpec, ...]:
     agent = ServiceSpec("qubes-forward-agent", ("qubes-forward-agent",))
     gateway = ServiceSpec("qubes-forward-gateway", ("qubes-forward-gateway",))
     is_netvm = spec is not None and spec.provides_network
-    ours = (agent, gateway) if is_netvm else (agent,)
+    ours: tuple[ServiceSpec, ...] = (agent, gateway) if is_netvm else (agent,)
+    if spec is not None and not spec.agent:
+        ours = ()
     return (*ours, *(spec.services if spec else ()))
 
 

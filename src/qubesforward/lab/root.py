@@ -192,8 +192,9 @@ def _bind_directory(source: str, target: str) -> None:
 
 
 def _bind_file(source: str, target: str) -> None:
-    Path(target).parent.mkdir(parents=True, exist_ok=True)
-    Path(target).touch()
+    if not Path(target).exists():
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        Path(target).touch()
     try:
         kernel.bind(source, target)
     except OSError as error:

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qubesforward.errors import LabError
-from qubesforward.lab import igd, network
+from qubesforward.lab import igd, network, old_filter
 from qubesforward.lab.command import log
 from qubesforward.lab.domain import Domain, DomainSpec
 from qubesforward.lab.ground import Grounds
 from qubesforward.lab.hypercall import Link
+from qubesforward.lab.old_filter import OldFilter
 from qubesforward.lab.outside import describe_host, write_names
 from qubesforward.lab.programs import (
     DOM0_PROGRAMS,
@@ -61,6 +62,11 @@ class AttachedLink:
         )
         return backend, frontend
 
+    @property
+    def filters(self) -> network.OldFilters:
+        """The packet filters of netvm and client that are not nftables."""
+        return self.backend.spec.old_filter, self.frontend.spec.old_filter
+
 
 class Supervisor:
     """All that the hypervisor does. Names in calls are names of domains.
@@ -87,11 +93,14 @@ class Supervisor:
         self._plugs = 0
         self._listeners: set[asyncio.Queue[tuple[str, str]]] = set()
         self._switch = Switch(self.domains, DOM0)
+        self._old_kind = "nft"
 
     async def boot(self) -> None:
         """Make networks, outside hosts and dom0."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._bury)
         network.check_kernel()
+        if self.topology.has_old_qubes:
+            self._old_kind = old_filter.find_kind()
         for path in (f"{DOM0_DIR}/domains", f"{STATE}/domains"):
             Path(path).mkdir(exist_ok=True)
         self._switch.serve_dom0(DOM0_DIR)
@@ -137,6 +146,7 @@ class Supervisor:
         )
 
     def _describe_qube(self, name: str, role: str, qube: QubeSpec | None) -> DomainSpec:
+        is_old = (qube or self.topology).backend == "iptables"
         rules = ("nft", "-f", str(_BASE_RULES))
         base = ServiceSpec(BASE_FIREWALL, rules, oneshot=True)
         services = self._without_missing(list_qube_services(qube))
@@ -155,6 +165,10 @@ class Supervisor:
         resolvers = (str(server),) if (server := self._find_resolver(qube)) else ()
         ground = self._grounds.qubes
         programs = render_programs(QUBE_PROGRAMS, ground)
+        if is_old:
+            base = old_filter.describe_base(BASE_FIREWALL)
+            programs |= old_filter.programs_of(self._old_kind)
+            binds |= old_filter.hide_nft(Path(STATE, "hidden"))
         furniture = Furniture(name, resolvers, binds, programs)
         return DomainSpec(
             name=name,
@@ -162,6 +176,7 @@ class Supervisor:
             routes=role == "netvm",
             services=(base, *services),
             furniture=furniture,
+            old_filter=OldFilter(self._old_kind) if is_old else None,
             keep=self._keep,
             ground=ground,
         )
@@ -217,7 +232,10 @@ class Supervisor:
         if qube is None:
             return
         if domain.spec.routes and (server := self._find_resolver(qube)):
-            network.set_dns_relay(server, VIRTUAL_DNS, domain.pid)
+            if domain.spec.old_filter:
+                domain.spec.old_filter.relay_dns(server, VIRTUAL_DNS, domain.pid)
+            else:
+                network.set_dns_relay(server, VIRTUAL_DNS, domain.pid)
         if qube.tunnel:
             network.build_tunnel(qube.tunnel, domain.pid)
         if qube.card:
@@ -233,9 +251,11 @@ class Supervisor:
         qube = self.topology.qube(link.frontend)
         far = str(qube.tunnel.address) if qube and qube.tunnel else None
         try:
-            network.attach_link(link, attached.vif, attached.ends, far)
+            network.attach_link(
+                link, attached.vif, attached.ends, far, attached.filters
+            )
         except (LabError, OSError):
-            network.detach_link(link, attached.vif, attached.ends)
+            network.detach_link(link, attached.vif, attached.ends, attached.filters)
             raise
         self._links[link.frontend] = attached
         if not self._find_resolver(qube):
@@ -245,7 +265,9 @@ class Supervisor:
         """See `Hypervisor.detach`."""
         attached = self._links.pop(frontend, None)
         if attached:
-            network.detach_link(attached.link, attached.vif, attached.ends)
+            network.detach_link(
+                attached.link, attached.vif, attached.ends, attached.filters
+            )
 
     async def pause(self, name: str) -> None:
         """See `Hypervisor.pause`."""
@@ -318,7 +340,9 @@ class Supervisor:
         for frontend, attached in list(self._links.items()):
             if domain in (attached.backend, attached.frontend):
                 del self._links[frontend]
-                network.detach_link(attached.link, attached.vif, attached.ends)
+                network.detach_link(
+                    attached.link, attached.vif, attached.ends, attached.filters
+                )
         if domain.spec.role in _QUBE_ROLES:
             self._switch.forget(name)
             _clear(Path(DOM0_DIR, "domains", name))

@@ -26,6 +26,7 @@ DEFAULT_TOPOLOGY = Path(__file__).with_name("default.toml")
 
 KLASSES = ("AppVM", "TemplateVM", "StandaloneVM", "DispVM")
 LABELS = ("red", "orange", "yellow", "green", "gray", "blue", "purple", "black")
+BACKENDS = ("nft", "iptables")
 SYSTEM_PROPERTIES = ("default_netvm", "default_template", "default_dispvm")
 
 
@@ -132,7 +133,9 @@ class QubeSpec:
 
     `klass` is one of `KLASSES`; `netvm` None is no netvm. `features` and
     `properties` (any further ones) are text as the Admin API takes it. `card`,
-    `tunnel` and `services` are the hypervisor's business, not qubesd's.
+    `tunnel` and `services` are the hypervisor's business, not qubesd's. `backend` is
+    the packet filter of the qube, one of `BACKENDS`. Without `agent` nothing of ours
+    runs in it.
     """
 
     name: str
@@ -148,17 +151,28 @@ class QubeSpec:
     card: CardSpec | None
     tunnel: TunnelSpec | None
     services: tuple[ServiceSpec, ...]
+    backend: str
+    agent: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """A whole lab. `system` holds properties of the computer (`SYSTEM_PROPERTIES`)."""
+    """A whole lab. `system` holds properties of the computer (`SYSTEM_PROPERTIES`).
 
+    `backend` is the packet filter of qubes for which nothing else is said.
+    """
+
+    backend: str
     system: dict[str, str]
     networks: tuple[NetworkSpec, ...]
     hosts: tuple[HostSpec, ...]
     dns: DnsSpec | None
     qubes: tuple[QubeSpec, ...]
+
+    @property
+    def has_old_qubes(self) -> bool:
+        """Whether any qube is without nftables."""
+        return "iptables" in (self.backend, *(qube.backend for qube in self.qubes))
 
     def qube(self, name: str) -> QubeSpec | None:
         """Return the qube that the topology has under this name, if any."""
@@ -175,18 +189,26 @@ def load_topology(path: Path | str = DEFAULT_TOPOLOGY) -> Topology:
     networks = tuple(_parse_network(table) for table in top.tables("networks"))
     known = {network.name: network for network in networks}
     hosts = tuple(_parse_host(table, known) for table in top.tables("hosts"))
+    backend = _parse_backend(top, BACKENDS[0])
     topology = Topology(
+        backend=backend,
         system=_parse_system(top.table("system")),
         networks=networks,
         hosts=hosts,
         dns=_parse_dns(top.table("dns"), hosts),
-        qubes=tuple(_parse_qube(table, known) for table in top.tables("qubes")),
+        qubes=tuple(
+            _parse_qube(table, known, backend) for table in top.tables("qubes")
+        ),
     )
     top.refuse_unknown()
     _check_names(topology)
     for qube in topology.qubes:
         _check_qube(topology, qube)
     return topology
+
+
+def _parse_backend(table: Table, default: str) -> str:
+    return table.choice("backend", BACKENDS) if "backend" in table else default
 
 
 def _parse_system(table: Table) -> dict[str, str]:
@@ -295,7 +317,9 @@ def _parse_tunnel(table: Table) -> TunnelSpec:
     return tunnel
 
 
-def _parse_qube(table: Table, networks: dict[str, NetworkSpec]) -> QubeSpec:
+def _parse_qube(
+    table: Table, networks: dict[str, NetworkSpec], backend: str
+) -> QubeSpec:
     qube = QubeSpec(
         name=table.name,
         klass=table.choice("class", KLASSES),
@@ -312,6 +336,8 @@ def _parse_qube(table: Table, networks: dict[str, NetworkSpec]) -> QubeSpec:
         else None,
         tunnel=_parse_tunnel(table.table("tunnel")) if "tunnel" in table else None,
         services=_parse_services(table.table("services")),
+        backend=_parse_backend(table, backend),
+        agent="agent" not in table or table.flag("agent"),
     )
     table.refuse_unknown()
     return qube

@@ -21,12 +21,16 @@ class Surroundings:
 
     `has_uplink`: it has an interface to a netvm of its own. `tunnels`: the interface
     of the default route by IP version, where that is a tunnel. `custom_chains`: the
-    chains of Qubes, as (IP version, name), that are there to hold our rule.
+    chains of Qubes, as (IP version, name), that are there to hold our rule. `uplink`
+    and `ways_in` are names of interfaces, for rules that can't do without: the uplink,
+    and the tunnels at which `local` entries may be entered.
     """
 
     has_uplink: bool = False
     tunnels: Mapping[int, str] = field(default_factory=dict)
     custom_chains: frozenset[tuple[int, str]] = frozenset()
+    uplink: str = ""
+    ways_in: tuple[str, ...] = ()
 
 
 def needed_chain(entry: Entry) -> tuple[int, str]:
@@ -36,6 +40,18 @@ def needed_chain(entry: Entry) -> tuple[int, str]:
 
 def find_refusal(entry: Entry, here: Surroundings) -> str | None:
     """Say why this qube cannot have the entry, None if it can."""
+    misplacement = find_misplacement(entry, here)
+    if misplacement is not None:
+        return misplacement
+    family, chain = needed_chain(entry)
+    if (family, chain) not in here.custom_chains:
+        table = f"{'ip' if family == 4 else 'ip6'} {CUSTOM_TABLE}"
+        return f"no {chain} chain in table {table}"
+    return None
+
+
+def find_misplacement(entry: Entry, here: Surroundings) -> str | None:
+    """Say why the entry is not for a qube at this place, None if it is."""
     if entry.entrance is Entrance.EXTERNAL and here.has_uplink:
         return "in=external: this qube has an uplink, so it is not the outermost"
     if entry.entrance in _AT_UPLINK and not here.has_uplink:
@@ -44,10 +60,6 @@ def find_refusal(entry: Entry, here: Surroundings) -> str | None:
         tunnel = here.tunnels.get(entry.family)
         if tunnel is not None:
             return f"would bypass tunnel {tunnel}"
-    family, chain = needed_chain(entry)
-    if (family, chain) not in here.custom_chains:
-        table = f"{'ip' if family == 4 else 'ip6'} {CUSTOM_TABLE}"
-        return f"no {chain} chain in table {table}"
     return None
 
 

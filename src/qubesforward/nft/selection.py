@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from heapq import heappop, heappush
 
 from qubesforward.model.entry import Entrance, Entry
 from qubesforward.nft.overlaps import Occupied
 from qubesforward.nft.refusals import Surroundings, find_refusal
+
+FindRefusal = Callable[[Entry, Surroundings], str | None]
+"""Says why a qube cannot have an entry whatever else it has, None if it can."""
 
 
 class Selection:
@@ -20,7 +23,8 @@ class Selection:
     may go past a tunnel, and those of a target.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, find_refusal: FindRefusal = find_refusal) -> None:
+        self._find_refusal = find_refusal
         self.accepted: dict[str, Entry] = {}
         self.refused: dict[str, str] = {}
         self.bypasses = 0
@@ -96,7 +100,7 @@ class Selection:
             return
         reason = (
             self._find_bar(entry_id, entry)
-            or find_refusal(entry, here)
+            or self._find_refusal(entry, here)
             or self._occupied.find_obstacle(entry_id, entry)
         )
         if reason:

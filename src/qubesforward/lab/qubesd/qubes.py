@@ -135,4 +135,7 @@ def _seed_properties(spec: QubeSpec) -> dict[str, str]:
 def _seed_features(spec: QubeSpec) -> dict[str, str]:
     # A card of the lab speaks both families; the topology may say otherwise.
     assumed = {"ipv6": "1"} if spec.card is not None else {}
+    if not spec.agent:
+        # Or it would have its template's.
+        assumed["supported-service.qubes-forward"] = ""
     return assumed | spec.features
