@@ -98,14 +98,22 @@ def make_backend(
     iptables times. `outbound`: the agent is to enforce outbound rules as well.
     """
     # Imported only where needed: of nftables the library may be missing.
-    from qubesforward.agent.iptables_backend import IptablesBackend, has_stock_rules
+    from qubesforward.agent.iptables_backend import IptablesBackend
 
-    if kind == "nft" or (kind == "auto" and has_nftables() and not has_stock_rules()):
+    if uses_nftables(kind):
         from qubesforward.agent.nft_backend import NftBackend
 
         return NftBackend(upset)
     LOG.info("this qube has no nftables that Qubes uses: using iptables")
     return IptablesBackend(upset, outbound=outbound)
+
+
+def uses_nftables(kind: str) -> bool:
+    """Whether a kind of `KINDS` means nftables here."""
+    from qubesforward.agent.iptables_backend import has_stock_rules
+
+    is_found = kind == "auto" and has_nftables() and not has_stock_rules()
+    return kind == "nft" or is_found
 
 
 def has_nftables() -> bool:

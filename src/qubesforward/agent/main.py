@@ -35,7 +35,7 @@ def main() -> int:
     if options.withdraw:
         from qubesforward.agent.withdrawal import run_withdrawal
 
-        return run_withdrawal()
+        return run_withdrawal(options.backend)
 
     async def run() -> None:
         agent = Agent(
