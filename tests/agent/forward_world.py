@@ -21,6 +21,7 @@ from pathlib import Path
 
 from qubesforward.errors import QubesDBError
 from qubesforward.qubes.qubesdb import QubesDB
+from qubesforward.qubes.setting import Setting
 from tests.agent.kernel_rig import QUBES
 from tests.agent.outbound_world import Space
 
@@ -164,8 +165,15 @@ class Talker:
 class Agent:
     """One qube's QubesDB, and the agent in it."""
 
-    def __init__(self, stack: ExitStack, space: Space, folder: Path) -> None:
+    def __init__(
+        self,
+        stack: ExitStack,
+        space: Space,
+        folder: Path,
+        setting: Setting = Setting.INTEGRATED,
+    ) -> None:
         self.space = space
+        self._setting = setting
         self._stack = stack
         self.dom0 = str(folder / "dom0.sock")
         self._qube = str(folder / "qube.sock")
@@ -182,12 +190,16 @@ class Agent:
         assert self.database.stdout is not None
         assert self.database.stdout.readline() == b"ready\n"
 
+    @property
+    def options(self) -> list[str]:
+        given = ["--qubesdb", self._qube, "--log-level", "warning"]
+        return [*given, "--setting", self._setting]
+
     def start(self) -> None:
         module = "qubesforward.agent.main"
-        options = ["--qubesdb", self._qube, "--log-level", "warning"]
         self.process = _start(
             self._stack,
-            [*self.space.entered, sys.executable, "-m", module, *options],
+            [*self.space.entered, sys.executable, "-m", module, *self.options],
         )
 
     def kill(self) -> None:

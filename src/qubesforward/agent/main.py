@@ -10,6 +10,7 @@ import signal
 import sys
 
 from qubesforward.qubes.paths import QUBESDB_SOCKET
+from qubesforward.qubes.setting import Setting
 
 _COLLECT_AFTER = 50_000
 """New objects after which garbage is looked for. Thousands of entries are no garbage,
@@ -30,7 +31,8 @@ def main() -> None:
     from qubesforward.agent.program import Agent
 
     async def run() -> None:
-        agent = Agent(options.qubesdb, outbound=not options.no_outbound)
+        with_outbound = options.setting is Setting.INTEGRATED
+        agent = Agent(options.qubesdb, outbound=with_outbound)
         work = asyncio.create_task(agent.run())
         ended = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
@@ -67,9 +69,12 @@ def _parse_options() -> argparse.Namespace:
         help="how much to write to standard error (default: %(default)s)",
     )
     parser.add_argument(
-        "--no-outbound",
-        action="store_true",
-        help="leave outbound rules to the agent that Qubes itself has for them",
+        "--setting",
+        type=Setting,
+        choices=list(Setting),
+        default=Setting.BESIDE,
+        help="whether outbound rules are left to the agent that Qubes itself has for"
+        " them, or enforced here, too (default: %(default)s)",
     )
     return parser.parse_args()
 

@@ -26,6 +26,7 @@ TIMEOUT = 30.0
 """Seconds that a whole call may take."""
 
 _FIREWALL = "admin.vm.firewall."
+_FORWARD = "forward"
 _EVENTS = "admin.Events"
 _RETRY = 0.01
 _PIECE = 65536
@@ -63,10 +64,15 @@ class Service:
         )
 
 
-def find_service(method: str, qubesd: str, forwardd: str) -> Service:
-    """Return who answers a call: qubes-forwardd the firewall's, if it is there."""
+def find_service(method: str, arg: str, qubesd: str, forwardd: str) -> Service:
+    """Return who answers a call: qubes-forwardd those about forwards, if it is there.
+
+    So does qrexec choose, by the argument. Whose outbound rules are is qubesd's to
+    know: it has them, or passes the call on.
+    """
     # pathlib would cost more to import than all the rest here.
-    if method.startswith(_FIREWALL) and os.path.exists(forwardd):  # noqa: PTH110
+    is_ours = arg == _FORWARD and method.startswith(_FIREWALL)
+    if is_ours and os.path.exists(forwardd):  # noqa: PTH110
         return Service(forwardd, "qubes-forwardd")
     return Service(qubesd, "qubesd")
 
@@ -93,7 +99,7 @@ class AdminClient:
         does not answer, MalformedMessage for what is no call or no reply.
         """
         request = encode_call(Call(method, arg, "dom0", dest, payload))
-        service = find_service(method, self._qubesd, self._forwardd)
+        service = find_service(method, arg, self._qubesd, self._forwardd)
         deadline = time.monotonic() + self._timeout
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
