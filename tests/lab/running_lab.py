@@ -16,6 +16,13 @@ from qubesforward.lab.state import LabState
 
 PROGRAM = [sys.executable, "-m", "qubesforward.lab.main"]
 PATIENCE = 30.0
+
+SETTINGS = ("integrated", "beside")
+SETTING = os.environ.get("SETTING", "")
+"""What the user wants all labs to be, `SETTING=beside`: outbound rules are those of a
+stock Qubes then. Without it, tests marked `both_settings` run in both, others in the
+first."""
+
 _numbers = itertools.count()
 
 
@@ -97,12 +104,16 @@ def _end_orphans() -> None:
 
 @contextmanager
 def running_lab(
-    topology: Path | str | None = None, *, prefix: Sequence[str] = ()
+    topology: Path | str | None = None,
+    *,
+    prefix: Sequence[str] = (),
+    setting: str = SETTING or SETTINGS[0],
 ) -> Iterator[RunningLab]:
     """Have a lab, of a topology file or the default one, under a name of its own."""
     _end_orphans()
     lab = RunningLab(f"test-{os.getpid()}-{next(_numbers)}", prefix)
-    words = ["--topology", str(topology)] if topology else []
+    words = ["--setting", setting]
+    words += ["--topology", str(topology)] if topology else []
     done = lab.run("up", *words)
     assert done.returncode == 0, done.stderr
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from qubesforward.errors import ForwardError
 from qubesforward.lab.enter import list_processes, run_inside
 from qubesforward.lab.state import DEFAULT_NAME, LabState
+from qubesforward.qubes.setting import Setting
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,6 +51,13 @@ def _parse_options(argv: Sequence[str]) -> argparse.Namespace:
 
     up = add("up", _up, "start, in the background; return when every qube is up")
     up.add_argument("--topology", type=Path, metavar="FILE")
+    up.add_argument(
+        "--setting",
+        type=Setting,
+        choices=list(Setting),
+        help="instead of the topology's: whether outbound rules are those of a stock"
+        " Qubes (beside), or of our programs",
+    )
     execute = add("exec", _exec, "run a command in a qube, dom0, or an outside host")
     execute.add_argument("where", metavar="NAME")
     execute.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
@@ -81,7 +89,8 @@ def _up(options: argparse.Namespace) -> int:
     from qubesforward.lab.boot import launch
     from qubesforward.lab.topology import DEFAULT_TOPOLOGY
 
-    launch(_find_lab(options), options.topology or DEFAULT_TOPOLOGY, _warn)
+    topology = options.topology or DEFAULT_TOPOLOGY
+    launch(_find_lab(options), topology, _warn, setting=options.setting)
     return 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qubesforward.lab.hypercall import TOPOLOGY_FILE
 from qubesforward.lab.topology import QubeSpec, ServiceSpec
+from qubesforward.qubes.setting import Setting
 
 _QVM = "qubesforward.lab.qvm_tools:main"
 _QUBESDB = "qubesforward.lab.qubesdb_tools:main"
@@ -37,6 +38,7 @@ DOM0_PROGRAMS = {
 QUBE_PROGRAMS = {
     "qubes-forward-agent": "qubesforward.agent.main:main",
     "qubes-forward-gateway": "qubesforward.gateway.main:main",
+    "qubes-firewall": "qubesforward.agent.outbound_alone:main",
     "qrexec-client-vm": "qubesforward.lab.qrexec.client:main",
     **_OF_QUBESDB,
 }
@@ -86,21 +88,36 @@ def find_packaged() -> dict[str, str]:
     return {path: str(_PACKAGED / name) for path, name in _OF_PACKAGE.items()}
 
 
-def list_dom0_services() -> tuple[ServiceSpec, ...]:
+def list_dom0_services(setting: Setting) -> tuple[ServiceSpec, ...]:
     """Return what runs in dom0, in the order of starting."""
     daemon = (sys.executable, "-m", _DOM0_QUBESDB, "dom0")
     return (
         ServiceSpec(
             "qubesdb-dom0", (*daemon, "--dom0-socket", "/run/qubes/qubesdb.sock")
         ),
-        ServiceSpec("qubesd", ("qubesd", "--topology", TOPOLOGY_FILE)),
-        ServiceSpec("qubes-forwardd", ("qubes-forwardd",)),
+        ServiceSpec(
+            "qubesd", ("qubesd", "--topology", TOPOLOGY_FILE, "--setting", setting)
+        ),
+        ServiceSpec("qubes-forwardd", ("qubes-forwardd", "--setting", setting)),
     )
 
 
-def list_qube_services(spec: QubeSpec | None) -> tuple[ServiceSpec, ...]:
-    """Return what runs in a qube; `spec` is None if the topology does not know it."""
-    agent = ServiceSpec("qubes-forward-agent", ("qubes-forward-agent",))
+def list_qube_services(
+    spec: QubeSpec | None, setting: Setting, *, routes: bool
+) -> tuple[ServiceSpec, ...]:
+    """Return what runs in a qube; `spec` is None if the topology does not know it.
+
+    `routes`: it is started as a netvm.
+    """
+    unit = "qubes-forward-agent"
+    agent = ServiceSpec(unit, (unit, "--setting", setting))
+    stock = ServiceSpec("qubes-firewall", ("qubes-firewall",))
+    if routes and setting is Setting.BESIDE:
+        return (stock, *_list_ours(spec, agent))
+    return _list_ours(spec, agent)
+
+
+def _list_ours(spec: QubeSpec | None, agent: ServiceSpec) -> tuple[ServiceSpec, ...]:
     gateway = ServiceSpec("qubes-forward-gateway", ("qubes-forward-gateway",))
     is_netvm = spec is not None and spec.provides_network
     ours = (agent, gateway) if is_netvm else (agent,)

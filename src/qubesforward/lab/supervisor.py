@@ -122,7 +122,7 @@ class Supervisor:
             name=DOM0,
             role=DOM0,
             routes=False,
-            services=self._without_missing(list_dom0_services()),
+            services=self._without_missing(list_dom0_services(self.topology.setting)),
             furniture=Furniture(
                 DOM0, (), binds, render_programs(DOM0_PROGRAMS), find_packaged()
             ),
@@ -132,7 +132,10 @@ class Supervisor:
     def _describe_qube(self, name: str, role: str, qube: QubeSpec | None) -> DomainSpec:
         rules = ("nft", "-f", str(_BASE_RULES))
         base = ServiceSpec(BASE_FIREWALL, rules, oneshot=True)
-        services = self._without_missing(list_qube_services(qube))
+        routes = role == "netvm"
+        services = self._without_missing(
+            list_qube_services(qube, self.topology.setting, routes=routes)
+        )
         store = Path(STORE, name)
         for directory in ("rw/config", "home"):
             (store / directory).mkdir(parents=True, exist_ok=True)
@@ -151,7 +154,7 @@ class Supervisor:
         return DomainSpec(
             name=name,
             role=role,
-            routes=role == "netvm",
+            routes=routes,
             services=(base, *services),
             furniture=furniture,
             keep=self._keep,

@@ -21,6 +21,7 @@ from pathlib import Path
 from qubesforward.errors import LabError
 from qubesforward.lab.toml_table import Table, read_toml
 from qubesforward.model.hosts import Address, Network
+from qubesforward.qubes.setting import Setting
 
 DEFAULT_TOPOLOGY = Path(__file__).with_name("default.toml")
 
@@ -152,8 +153,13 @@ class QubeSpec:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """A whole lab. `system` holds properties of the computer (`SYSTEM_PROPERTIES`)."""
+    """A whole lab. `system` holds properties of the computer (`SYSTEM_PROPERTIES`).
 
+    `setting` is whether the lab's qubesd and netvms have the outbound rules, as in a
+    stock Qubes, or our programs have them, too.
+    """
+
+    setting: Setting
     system: dict[str, str]
     networks: tuple[NetworkSpec, ...]
     hosts: tuple[HostSpec, ...]
@@ -176,6 +182,7 @@ def load_topology(path: Path | str = DEFAULT_TOPOLOGY) -> Topology:
     known = {network.name: network for network in networks}
     hosts = tuple(_parse_host(table, known) for table in top.tables("hosts"))
     topology = Topology(
+        setting=_parse_setting(top),
         system=_parse_system(top.table("system")),
         networks=networks,
         hosts=hosts,
@@ -187,6 +194,12 @@ def load_topology(path: Path | str = DEFAULT_TOPOLOGY) -> Topology:
     for qube in topology.qubes:
         _check_qube(topology, qube)
     return topology
+
+
+def _parse_setting(top: Table) -> Setting:
+    if "setting" not in top:
+        return Setting.INTEGRATED
+    return Setting(top.choice("setting", tuple(Setting)))
 
 
 def _parse_system(table: Table) -> dict[str, str]:
