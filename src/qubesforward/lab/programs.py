@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from qubesforward.lab.hypercall import TOPOLOGY_FILE
+from qubesforward.lab.qubesd.main import METHODS
 from qubesforward.lab.topology import QubeSpec, ServiceSpec
+from qubesforward.qubes.paths import QUBESD_SOCKET
 from qubesforward.qubes.setting import Setting
 
 _QVM = "qubesforward.lab.qvm_tools:main"
@@ -23,12 +25,17 @@ _QVM_VERBS = (
     "ls prefs features tags create clone remove start shutdown kill pause unpause"
 )
 
+# In qubes for those that may manage others; policy says no to the rest.
+_TOOLS = {
+    "qvm-firewall": "qubesforward.cli.qvm_firewall:main",
+    "qvm-forward": "qubesforward.cli.qvm_forward:main",
+}
+
 DOM0_PROGRAMS = {
     "qubesd": "qubesforward.lab.qubesd.main:main",
     "qubesd-query": "qubesforward.lab.qubesd_query:main",
     "qubes-forwardd": "qubesforward.daemon.main:main",
-    "qvm-firewall": "qubesforward.cli.qvm_firewall:main",
-    "qvm-forward": "qubesforward.cli.qvm_forward:main",
+    **_TOOLS,
     "qubes-forward-settings": "qubesforward.gui.settings_program:main",
     "qubes-forward-prompt": "qubesforward.gui.prompt_program:main",
     "qubes-prefs": _QVM,
@@ -40,6 +47,7 @@ QUBE_PROGRAMS = {
     "qubes-forward-gateway": "qubesforward.gateway.main:main",
     "qubes-firewall": "qubesforward.agent.outbound_alone:main",
     "qrexec-client-vm": "qubesforward.lab.qrexec.client:main",
+    **_TOOLS,
     **_OF_QUBESDB,
 }
 _OURS = ("qvm-", "qubes-", "qubesdb-")
@@ -86,6 +94,15 @@ def _render_script(module: str, function: str) -> str:
 def find_packaged() -> dict[str, str]:
     """Return what `root.Furniture.copies` takes, for dom0."""
     return {path: str(_PACKAGED / name) for path, name in _OF_PACKAGE.items()}
+
+
+def link_stock_services() -> dict[str, str]:
+    """Return what `root.Furniture.links` takes: the Admin API over qrexec, as stock.
+
+    Source: the Makefile of qubes-core-admin.
+    """
+    methods = (*METHODS[Setting.BESIDE], "admin.Events")
+    return {f"/etc/qubes-rpc/{method}": QUBESD_SOCKET for method in methods}
 
 
 def list_dom0_services(setting: Setting) -> tuple[ServiceSpec, ...]:

@@ -23,6 +23,7 @@ from qubesforward.lab.programs import (
     QUBE_PROGRAMS,
     find_missing,
     find_packaged,
+    link_stock_services,
     list_dom0_services,
     list_qube_services,
     render_programs,
@@ -124,7 +125,12 @@ class Supervisor:
             routes=False,
             services=self._without_missing(list_dom0_services(self.topology.setting)),
             furniture=Furniture(
-                DOM0, (), binds, render_programs(DOM0_PROGRAMS), find_packaged()
+                DOM0,
+                (),
+                binds,
+                render_programs(DOM0_PROGRAMS),
+                find_packaged(),
+                link_stock_services(),
             ),
             keep=self._keep,
         )

@@ -17,7 +17,12 @@ from qubesforward.qubes.admin_wire import (
     encode_call,
     read_reply,
 )
-from qubesforward.qubes.paths import FORWARDD_SOCKET, QUBESD_SOCKET
+from qubesforward.qubes.paths import (
+    FORWARDD_SOCKET,
+    QREXEC_CLIENT,
+    QREXEC_SOCKET,
+    QUBESD_SOCKET,
+)
 
 MAX_REPLY = 64 * 1024 * 1024
 """Bytes of a reply; ten thousand forwards with their paths are some ten million."""
@@ -78,17 +83,23 @@ def find_service(method: str, arg: str, qubesd: str, forwardd: str) -> Service:
 
 
 class AdminClient:
-    """Calls from dom0. Paths are those of the sockets; `timeout` is in seconds."""
+    """Calls from dom0, or from a qube that may manage others.
+
+    Paths are those of the sockets in dom0; `timeout` is in seconds. In a qube,
+    calls go by `qrexec`, the name or path of qrexec-client-vm.
+    """
 
     def __init__(
         self,
         qubesd: str = QUBESD_SOCKET,
         forwardd: str = FORWARDD_SOCKET,
         timeout: float = TIMEOUT,
+        qrexec: str = QREXEC_CLIENT,
     ) -> None:
         self._qubesd = qubesd
         self._forwardd = forwardd
         self._timeout = timeout
+        self._qrexec = qrexec
 
     def call(
         self, method: str, dest: str = "dom0", arg: str = "", payload: bytes = b""
@@ -98,7 +109,13 @@ class AdminClient:
         Raises AdminError for an exception of the other side, Unavailable when it
         does not answer, MalformedMessage for what is no call or no reply.
         """
-        request = encode_call(Call(method, arg, "dom0", dest, payload))
+        call = Call(method, arg, "dom0", dest, payload)
+        request = encode_call(call)
+        if not os.path.exists(self._qubesd) and os.path.exists(QREXEC_SOCKET):  # noqa: PTH110
+            # Not imported in dom0, where it would only cost time.
+            from qubesforward.qubes.admin_qrexec import call_by_qrexec
+
+            return call_by_qrexec(self._qrexec, call, self._timeout)
         service = find_service(method, arg, self._qubesd, self._forwardd)
         deadline = time.monotonic() + self._timeout
         try:

@@ -11,6 +11,12 @@ QUBESD_SOCKET = "/var/run/qubesd.sock"
 FORWARDD_SOCKET = "/var/run/qubes-forwardd.sock"
 """Admin API of qubes-forwardd, in dom0: the firewall calls."""
 
+QREXEC_SOCKET = "/var/run/qubes/qrexec-agent"
+"""In a qube, and not in dom0: where calls go that it makes."""
+
+QREXEC_CLIENT = "qrexec-client-vm"
+"""The program in qubes that makes calls, looked for in PATH."""
+
 QUBESDB_SOCKET = "/var/run/qubes/qubesdb.sock"
 """The QubesDB of whoever asks: inside a qube its own, in dom0 that of dom0."""
 
