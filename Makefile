@@ -14,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 # Of `make fuzz`, for all decoders together.
 SECONDS ?= 60
 
-.PHONY: demo desktop test lint types unit fuzz soak bench screenshots languages setup \
+.PHONY: demo desktop test test-beside lint types unit fuzz soak bench screenshots languages setup \
 	clean
 .DEFAULT_GOAL := demo
 
@@ -38,6 +38,11 @@ types: setup
 unit: setup
 	$(BIN)/pytest -n 3 --dist loadfile -m "not alone"
 	$(BIN)/pytest -m alone
+
+# All labs beside a stock qubesd; `make test` has the packet tests in both settings.
+test-beside: setup
+	SETTING=beside $(BIN)/pytest -n 3 --dist loadfile -m "lab and not alone"
+	SETTING=beside $(BIN)/pytest -m "lab and alone"
 
 # With atheris where it is installed (pip install -e '.[fuzz]'), without it otherwise.
 fuzz: setup
