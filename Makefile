@@ -18,8 +18,8 @@ INSTALLED := $(VENV)/.installed
 # Of `make fuzz`, for all decoders together.
 SECONDS ?= 60
 
-.PHONY: demo desktop test test-iptables lint types unit fuzz soak bench screenshots \
-	languages setup packages test-packages clean
+.PHONY: demo desktop test test-iptables test-beside lint types unit fuzz soak bench \
+	screenshots languages setup packages test-packages clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -48,6 +48,11 @@ test-iptables: setup
 	LAB_BACKEND=iptables $(BIN)/pytest -n 3 --dist loadfile tests/iptables \
 		tests/agent/test_iptables_packets.py tests/agent/test_mapped_packets.py \
 		tests/lab
+
+# All labs beside a stock qubesd; `make test` has the packet tests in both settings.
+test-beside: setup
+	SETTING=beside $(BIN)/pytest -n 3 --dist loadfile -m "lab and not alone"
+	SETTING=beside $(BIN)/pytest -m "lab and alone"
 
 # With atheris where it is installed (pip install -e '.[fuzz]'), without it otherwise.
 fuzz: setup

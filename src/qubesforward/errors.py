@@ -22,6 +22,10 @@ class Conflict(ForwardError):
     """A forward that would take what an older forward already has."""
 
 
+class NotOurs(ForwardError):
+    """A call that is Qubes' own service's to answer in this setting."""
+
+
 class UnknownQube(ForwardError):
     """A name that no qube of this computer has."""
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from qubesforward.errors import QubesDBError
 from qubesforward.qubes.qubesdb import QubesDB
+from qubesforward.qubes.setting import Setting
 from tests.agent.kernel_rig import QUBES
 from tests.agent.outbound_world import Space
 
@@ -189,9 +190,11 @@ class Agent:
         space: Space,
         folder: Path,
         packet_filter: PacketFilter = NFT,
+        setting: Setting = Setting.INTEGRATED,
     ) -> None:
         self.space = space
         self._filter = packet_filter
+        self._setting = setting
         self._stack = stack
         self.dom0 = str(folder / "dom0.sock")
         self._qube = str(folder / "qube.sock")
@@ -208,15 +211,19 @@ class Agent:
         assert self.database.stdout is not None
         assert self.database.stdout.readline() == b"ready\n"
 
+    @property
+    def options(self) -> list[str]:
+        given = ["--qubesdb", self._qube, "--log-level", "warning"]
+        return [*given, "--setting", self._setting]
+
     def start(self) -> None:
         module = "qubesforward.agent.main"
-        options = ["--qubesdb", self._qube, "--log-level", "warning"]
         self.process = _start(
             self._stack,
             [
                 *self.space.entered,
                 *("env", *(f"{k}={v}" for k, v in self._filter.environment.items())),
-                *(sys.executable, "-m", module, *options, *self._filter.options),
+                *(sys.executable, "-m", module, *self.options, *self._filter.options),
             ],
         )
 

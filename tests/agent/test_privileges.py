@@ -77,8 +77,8 @@ _start_with_all = forward_world.Agent.start
 
 
 def _start_dropped(agent: forward_world.Agent) -> None:
-    options = ["--qubesdb", agent._qube, "--log-level", "warning"]
-    started = [sys.executable, "-c", _START, "qubesforward.agent.main", *options]
+    module = "qubesforward.agent.main"
+    started = [sys.executable, "-c", _START, module, *agent.options]
     agent.process = forward_world._start(
         agent._stack, [*agent.space.entered, *_dropped(), *started]
     )

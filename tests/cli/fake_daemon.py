@@ -96,6 +96,7 @@ class FakeDaemon:
             ("Get", ""): self._get,
             ("Set", ""): self._set,
             ("Reload", ""): self._reload,
+            ("Reload", "forward"): self._reload,
             ("Get", "forward"): self._get_forwards,
             ("Set", "forward"): self._set_forwards,
             ("Add", "forward"): self._add,

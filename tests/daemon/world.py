@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qubesforward.daemon.main import Daemon
+from qubesforward.lab.qubesd.relay import relay_call
 from qubesforward.lab.qubesdb_server import QubesDBServer
 from qubesforward.qubes.admin_async import AsyncAdminClient
 from qubesforward.qubes.admin_server import AdminException, Refused, serve_admin
@@ -26,6 +27,7 @@ from qubesforward.qubes.admin_wire import (
     encode_property,
 )
 from qubesforward.qubes.qubesdb import QubesDB
+from qubesforward.qubes.setting import Setting
 
 CHAIN = {
     "sys-net": {"ip": "10.137.0.5"},
@@ -40,10 +42,15 @@ CHAIN = {
 
 
 class World:
-    """Everything around the daemon; change it, then `tell` the daemon."""
+    """Everything around the daemon; change it, then `tell` the daemon.
 
-    def __init__(self, root: Path) -> None:
+    Beside a stock qubesd, that one has the outbound rules: every qube's accept all.
+    """
+
+    def __init__(self, root: Path, setting: Setting = Setting.INTEGRATED) -> None:
         self.root = root
+        self.setting = setting
+        self.state = root if setting is Setting.INTEGRATED else root / "forwards"
         self.qubes: dict[str, dict[str, str]] = {n: dict(q) for n, q in CHAIN.items()}
         self.halted: set[str] = set()
         self.mute: set[str] = set()
@@ -65,6 +72,7 @@ class World:
 
     async def start(self) -> None:
         (self.root / "appvms").mkdir(exist_ok=True)
+        self.state.mkdir(exist_ok=True)
         server = await serve_admin(
             str(self.root / "qubesd.sock"), self._answer, self._subscribe
         )
@@ -86,7 +94,9 @@ class World:
     async def start_daemon(self) -> None:
         self._stop = asyncio.Event()
         path = str(self.root / "forwardd.sock")
-        self.daemon = Daemon(self.root, path, self.client, self.db_path)
+        self.daemon = Daemon(
+            self.state, path, self.client, self.db_path, setting=self.setting
+        )
         self._daemon = asyncio.create_task(self.daemon.serve(self._stop))
         while not (self.root / "forwardd.sock").exists():
             await asyncio.sleep(0.01)
@@ -158,6 +168,8 @@ class World:
         if call.method == "admin.vm.List":
             names = self.qubes if call.dest == "dom0" else [call.dest]
             return "".join(map(self._line, names)).encode()
+        if call.method.startswith("admin.vm.firewall."):
+            return await self._answer_firewall(call)
         if call.dest not in self.qubes:
             raise AdminException("QubesVMNotFoundError", "no such qube: %s", call.dest)
         if call.dest in self.broken:
@@ -184,6 +196,13 @@ class World:
             self.tell(call.dest, f"domain-feature-set:{call.arg}")
             return b""
         raise Refused(call.method)
+
+    async def _answer_firewall(self, call: Call) -> bytes:
+        if self.setting is Setting.INTEGRATED:
+            return await relay_call(str(self.root / "forwardd.sock"), call)
+        if call.method != "admin.vm.firewall.Get" or call.arg:
+            raise Refused(call.method)
+        return b"action=accept\n"
 
     def _feature(self, features: dict[str, str], name: str) -> str:
         if name not in features:
@@ -229,9 +248,11 @@ class World:
 
 
 @asynccontextmanager
-async def running(root: Path) -> AsyncIterator[World]:
+async def running(
+    root: Path, setting: Setting = Setting.INTEGRATED
+) -> AsyncIterator[World]:
     """Have a world with the daemon running in it."""
-    world = World(root)
+    world = World(root, setting)
     await world.start()
     try:
         await world.start_daemon()
@@ -240,11 +261,15 @@ async def running(root: Path) -> AsyncIterator[World]:
         await world.close()
 
 
-def in_world(root: Path, test: Callable[[World], Awaitable[None]]) -> None:
+def in_world(
+    root: Path,
+    test: Callable[[World], Awaitable[None]],
+    setting: Setting = Setting.INTEGRATED,
+) -> None:
     """Run a test in a fresh world."""
 
     async def run() -> None:
-        async with running(root) as world:
+        async with running(root, setting) as world:
             await test(world)
 
     asyncio.run(run())

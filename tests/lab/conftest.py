@@ -10,15 +10,28 @@ from pathlib import Path
 import pytest
 
 from tests.lab.moving import Moving, moving_lab
-from tests.lab.running_lab import RunningLab, running_lab
+from tests.lab.running_lab import SETTING, SETTINGS, RunningLab, running_lab
 
 MakeLab = Callable[[str], AbstractContextManager[RunningLab]]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests of the default lab in both settings where that is asked for."""
+    if metafunc.definition.get_closest_marker("both_settings"):
+        wanted = (SETTING,) if SETTING else SETTINGS
+        metafunc.parametrize("lab", wanted, indirect=True, scope="session")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    marker = item.get_closest_marker("integrated_only")
+    if marker is not None and SETTING == "beside":
+        pytest.skip(marker.args[0])
+
+
 @pytest.fixture(scope="session")
-def lab() -> Iterator[RunningLab]:
+def lab(request: pytest.FixtureRequest) -> Iterator[RunningLab]:
     """The default lab, shared by all: whoever changes it changes it back."""
-    with running_lab() as one:
+    with running_lab(setting=getattr(request, "param", SETTING or SETTINGS[0])) as one:
         yield one
 
 

@@ -18,6 +18,7 @@ from qubesforward.lab.qubesd.state import Computer, Paths
 from qubesforward.lab.topology import load_topology
 from qubesforward.qubes.admin_async import AsyncAdminClient
 from qubesforward.qubes.admin_wire import Event
+from qubesforward.qubes.setting import Setting
 
 SMALL = """
 [system]
@@ -181,6 +182,15 @@ class FakeDatabases:
             raise QubesDBError(f"no QubesDB of {name}")
         self.stores[name] = dict(wanted)
 
+    async def replace_below(
+        self, name: str, top: str, values: Mapping[str, str]
+    ) -> None:
+        store = self.stores[name]
+        for path in [path for path in store if path.startswith(f"{top}/")]:
+            del store[path]
+        store.update({f"{top}/{key}": value for key, value in values.items()})
+        store[top] = ""
+
     async def stop(self, name: str, pid: int) -> None:
         if self.pids.pop(name, pid) != pid:
             raise LabError(f"not the daemon of {name}: {pid}")
@@ -191,7 +201,11 @@ class World:
     """A qubesd that serves, and the client that talks to it."""
 
     def __init__(
-        self, paths: Paths, machine: FakeMachine, databases: FakeDatabases
+        self,
+        paths: Paths,
+        machine: FakeMachine,
+        databases: FakeDatabases,
+        setting: Setting = Setting.INTEGRATED,
     ) -> None:
         self.paths = paths
         self.machine = machine
@@ -203,7 +217,9 @@ class World:
             topology = paths.run / "topology.toml"
             topology.write_text(SMALL)
             seed_qubes(self.computer, load_topology(topology))
-        self.service = Service(self.computer, machine, databases, self.forwardd)
+        self.service = Service(
+            self.computer, machine, databases, self.forwardd, setting
+        )
         # Both ways to the same socket, so that our client cannot go past qubesd.
         self.client = AsyncAdminClient(self.socket, self.socket)
 
@@ -255,10 +271,13 @@ class World:
 
 @asynccontextmanager
 async def run_qubesd(
-    paths: Paths, machine: FakeMachine, databases: FakeDatabases
+    paths: Paths,
+    machine: FakeMachine,
+    databases: FakeDatabases,
+    setting: Setting = Setting.INTEGRATED,
 ) -> AsyncIterator[World]:
     """Run one qubesd; leaving ends it as a kill would, the machine runs on."""
-    world = World(paths, machine, databases)
+    world = World(paths, machine, databases, setting)
     server = await world.service.serve(world.socket)
     following = asyncio.create_task(world.service.lifecycle.follow_machine())
     try:
@@ -279,13 +298,18 @@ def make_paths(directory: Path) -> Paths:
     return paths
 
 
-def in_world(directory: Path, test: Callable[[World], Awaitable[None]]) -> None:
+def in_world(
+    directory: Path,
+    test: Callable[[World], Awaitable[None]],
+    setting: Setting = Setting.INTEGRATED,
+) -> None:
     """Run one test in a fresh world."""
 
     async def run() -> None:
         async with asyncio.timeout(30):
             paths = make_paths(directory)
-            async with run_qubesd(paths, FakeMachine(), FakeDatabases()) as world:
+            fakes = FakeMachine(), FakeDatabases()
+            async with run_qubesd(paths, *fakes, setting) as world:
                 await test(world)
 
     asyncio.run(run())

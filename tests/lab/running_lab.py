@@ -28,6 +28,12 @@ needs_nftables = pytest.mark.skipif(
     BACKEND == "iptables", reason="needs nftables in qubes"
 )
 
+SETTINGS = ("integrated", "beside")
+SETTING = os.environ.get("SETTING", "")
+"""What the user wants all labs to be, `SETTING=beside`: outbound rules are those of a
+stock Qubes then. Without it, tests marked `both_settings` run in both, others in the
+first."""
+
 _numbers = itertools.count()
 
 
@@ -131,6 +137,7 @@ def running_lab(
     *,
     prefix: Sequence[str] = (),
     grounds: Mapping[str, Path] | None = None,
+    setting: str = SETTING or SETTINGS[0],
 ) -> Iterator[RunningLab]:
     """Have a lab, of a topology file or the default one, under a name of its own.
 
@@ -138,7 +145,7 @@ def running_lab(
     """
     _end_orphans()
     lab = RunningLab(f"test-{os.getpid()}-{next(_numbers)}", prefix)
-    words = []
+    words = ["--setting", setting]
     for where, directory in (grounds or {}).items():
         words += ["--from", f"{where}={directory}"]
     with _topology_file(topology) as file:

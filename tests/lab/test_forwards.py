@@ -6,7 +6,7 @@ import pytest
 from tests.lab.forwards import dom0, forwarded, wait_settled
 from tests.lab.traffic import Answer, Lab, probe, probe_all, serving
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.both_settings]
 
 NET = "192.168.1.10"
 NET6 = "2001:db8:1::10"

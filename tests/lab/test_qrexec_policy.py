@@ -286,6 +286,24 @@ class TestPackaged:
         verdict = evaluate(load_policy(tmp_path), asked, SYSTEM)
         assert verdict == Allowed("dom0", "vault")
 
+    def test_every_call_about_forwards_is_a_service_and_is_denied(self) -> None:
+        """Qubes looks for SERVICE+ARGUMENT first, so stock's own stay as they are."""
+        links = {
+            path.name: str(path.readlink())
+            for path in (PACKAGED / "rpc").iterdir()
+            if path.name.startswith("admin.")
+        }
+        assert set(links.values()) == {"/run/qubes-forwardd.sock"}
+        denied = {
+            f"{rule.service}{rule.argument}"
+            for rule in load_policy(PACKAGED / "policy.d")
+            if rule.action == "deny"
+        }
+        assert links.keys() == denied
+        new = {"Diagnose", "Requests", "Grant", "Deny"}
+        served = {*RELAY_METHODS, *(f"admin.vm.firewall.{verb}" for verb in new)}
+        assert links.keys() == {f"{method}+forward" for method in served}
+
     def test_the_service_is_the_daemons_socket(self) -> None:
         link = PACKAGED / "rpc" / "qubes.PortMapping"
         assert str(link.readlink()) == "/run/qubes-forward/portmap.sock"

@@ -49,13 +49,20 @@ def test_call_reaches_qubesd(socket_dir: Path) -> None:
         assert found == b"qubesd:admin.vm.feature.Set+portmap@work:ask"
 
 
-def test_firewall_calls_go_to_forwardd_where_it_is(socket_dir: Path) -> None:
+def test_calls_about_forwards_go_to_forwardd_where_it_is(socket_dir: Path) -> None:
     client = make_client(socket_dir)
+    about_forwards = ("admin.vm.firewall.Get", "work", "forward")
     with serving(socket_dir / "qubesd", naming("qubesd")):
-        assert client.call("admin.vm.firewall.Get").startswith(b"qubesd:")
+        assert client.call(*about_forwards).startswith(b"qubesd:")
         with serving(socket_dir / "forwardd", naming("forwardd")):
-            assert client.call("admin.vm.firewall.Get").startswith(b"forwardd:")
-            assert client.call("admin.vm.List").startswith(b"qubesd:")
+            assert client.call(*about_forwards).startswith(b"forwardd:")
+            assert client.call("admin.vm.firewall.Get").startswith(b"qubesd:")
+            assert client.call("admin.vm.firewall.Get", "work", "forwards").startswith(
+                b"qubesd:"
+            )
+            assert client.call("admin.vm.List", "work", "forward").startswith(
+                b"qubesd:"
+            )
             assert client.call("admin.vm.firewalling").startswith(b"qubesd:")
 
 
@@ -83,13 +90,13 @@ def test_large_reply_arrives_whole(socket_dir: Path) -> None:
 
 @pytest.mark.parametrize("name", ["qubesd", "qubes-forwardd"])
 def test_missing_service_says_what_to_do(socket_dir: Path, name: str) -> None:
-    method = "admin.vm.List"
+    method, arg = "admin.vm.List", ""
     if name == "qubes-forwardd":
-        method = "admin.vm.firewall.Get"
+        method, arg = "admin.vm.firewall.Get", "forward"
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(socket_dir / "forwardd"))
     with pytest.raises(Unavailable, match=f"systemctl start {name}"):
-        make_client(socket_dir).call(method)
+        make_client(socket_dir).call(method, "work", arg)
 
 
 @contextmanager

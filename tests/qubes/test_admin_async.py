@@ -63,7 +63,7 @@ def test_many_calls_at_once_get_their_own_answers(socket_dir: Path) -> None:
     run(socket_dir, test, echo)
 
 
-def test_firewall_calls_go_to_forwardd_where_it_is(socket_dir: Path) -> None:
+def test_calls_about_forwards_go_to_forwardd_where_it_is(socket_dir: Path) -> None:
     async def forwardd(_call: Call) -> bytes:
         return b"forwardd"
 
@@ -71,9 +71,11 @@ def test_firewall_calls_go_to_forwardd_where_it_is(socket_dir: Path) -> None:
         return b"qubesd"
 
     async def test(client: AsyncAdminClient) -> None:
-        assert await client.call("admin.vm.firewall.Get", "work") == b"qubesd"
+        about_forwards = ("admin.vm.firewall.Get", "work", "forward")
+        assert await client.call(*about_forwards) == b"qubesd"
         server = await serve_admin(str(socket_dir / "forwardd"), forwardd)
-        assert await client.call("admin.vm.firewall.Get", "work") == b"forwardd"
+        assert await client.call(*about_forwards) == b"forwardd"
+        assert await client.call("admin.vm.firewall.Get", "work") == b"qubesd"
         assert await client.call("admin.vm.List", "work") == b"qubesd"
         server.close()
 

@@ -10,6 +10,7 @@ import signal
 import sys
 
 from qubesforward.qubes.paths import QUBESDB_SOCKET
+from qubesforward.qubes.setting import Setting
 
 _COLLECT_AFTER = 50_000
 """New objects after which garbage is looked for. Thousands of entries are no garbage,
@@ -40,7 +41,7 @@ def main() -> int:
     async def run() -> None:
         agent = Agent(
             options.qubesdb,
-            outbound=not options.no_outbound,
+            outbound=options.setting is Setting.INTEGRATED,
             backend=options.backend,
         )
         work = asyncio.create_task(agent.run())
@@ -86,9 +87,12 @@ def _parse_options() -> argparse.Namespace:
         help="which packet filter to program (default: the one that Qubes uses here)",
     )
     parser.add_argument(
-        "--no-outbound",
-        action="store_true",
-        help="leave outbound rules to the agent that Qubes itself has for them",
+        "--setting",
+        type=Setting,
+        choices=list(Setting),
+        default=Setting.BESIDE,
+        help="whether outbound rules are left to the agent that Qubes itself has for"
+        " them, or enforced here, too (default: %(default)s)",
     )
     parser.add_argument(
         "--withdraw",

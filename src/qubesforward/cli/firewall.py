@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from qubesforward.cli.exits import UsageError
 from qubesforward.cli.status import Status, decode_plan, decode_status
@@ -86,8 +87,10 @@ class Firewall:
         self._call("Set", qube, payload=_join_lines(lines))
 
     def reload(self, qube: str) -> None:
-        """Have the outbound rules enforced anew."""
+        """Have all rules read and enforced anew; no forwards if nobody has any."""
         self._call("Reload", qube)
+        with suppress(Unavailable):
+            self._call("Reload", qube, _FORWARD)
 
     def get_forwards(self, qube: str) -> list[str]:
         """Return the forwards of a qube."""

@@ -34,6 +34,7 @@ from qubesforward.errors import (
     Conflict,
     ForwardError,
     InvalidRule,
+    NotOurs,
     Unavailable,
     UnknownQube,
 )
@@ -42,6 +43,8 @@ from qubesforward.model.text import format_rule
 from qubesforward.plan.planner import Outcome, Plan, Verdict
 from qubesforward.plan.snapshot import Qube
 from qubesforward.qubes.admin_server import AdminException, Call, Refused
+from qubesforward.qubes.paths import QUBESD_SOCKET
+from qubesforward.qubes.setting import Setting
 
 REPORT_PATIENCE = 0.2
 """Seconds that Status waits for counters: a listing must not hang on a dead agent."""
@@ -69,6 +72,7 @@ class Handlers:
         desk: PortmapDesk,
         edges: Edges,
         requests: Requests,
+        setting: Setting = Setting.INTEGRATED,
     ) -> None:
         self._rules = rules
         self._topology = topology
@@ -84,6 +88,7 @@ class Handlers:
             ("admin.vm.firewall.Get", ""): self._get,
             ("admin.vm.firewall.Set", ""): self._set,
             ("admin.vm.firewall.Reload", ""): self._reload,
+            ("admin.vm.firewall.Reload", "forward"): self._reload,
             ("admin.vm.firewall.Get", "forward"): self._get_forwards,
             ("admin.vm.firewall.Set", "forward"): self._set_forwards,
             ("admin.vm.firewall.Add", "forward"): self._add_forwards,
@@ -97,6 +102,9 @@ class Handlers:
             ("admin.vm.firewall.Grant", "forward"): self._grant,
             ("admin.vm.firewall.Deny", "forward"): self._deny,
         }
+        if setting is Setting.BESIDE:
+            for verb in ("Get", "Set", "Reload"):
+                self._calls[f"admin.vm.firewall.{verb}", ""] = self._leave_to_qubesd
 
     async def handle(self, call: Call) -> bytes:
         """Answer one call; what goes wrong becomes an exception of the Admin API."""
@@ -130,6 +138,12 @@ class Handlers:
         if call.dest == "dom0":
             raise UnknownQube("dom0 has no network, and no firewall; name a qube")
         return await self._topology.find(call.dest)
+
+    async def _leave_to_qubesd(self, call: Call) -> bytes:
+        raise NotOurs(
+            f"{call.method}: outbound rules are kept by qubesd, which answers this at"
+            f" {QUBESD_SOCKET}; qubes-forwardd has {call.method}+forward"
+        )
 
     async def _get(self, call: Call) -> bytes:
         _refuse_payload(call)

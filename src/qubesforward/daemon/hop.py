@@ -73,9 +73,17 @@ class Hop:
     `has_gateway`: its gateway is told to be there.
     `inherited` are the IDs that were there when this connection was made.
     `planned` are the entries that `present` was made of, None if it may have others.
+    Without `with_outbound` outbound rules are not ours: neither read nor touched.
     """
 
-    def __init__(self, name: str, xid: int, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        xid: int,
+        changed: Callable[[], None],
+        *,
+        with_outbound: bool = True,
+    ) -> None:
         self.name = name
         self.xid = xid
         self.present: dict[str, Entry | None] = {}
@@ -95,6 +103,7 @@ class Hop:
         self._numbers: set[int] = set()
         self._published: dict[str, int] = {}
         self._changed = changed
+        self._with_outbound = with_outbound
         self._heard = asyncio.Condition()
         self._asked: set[str] = set()
         self._sending: set[asyncio.Task[QubesDBError | None]] = set()
@@ -113,7 +122,8 @@ class Hop:
             await db.watch(watched)
         self.is_reached = True
         await self._read_forwards(db, anew)
-        await self._read_outbound(db, anew)
+        if self._with_outbound:
+            await self._read_outbound(db, anew)
         self.has_gateway = await db.read(GATEWAY) is not None
         for path_ in (HANDLED, OUTSIDE, TUNNEL, REFUSED):
             await self._take_in(db, path_)

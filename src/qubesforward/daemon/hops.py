@@ -36,10 +36,13 @@ class Hops:
         came: Callable[[], None],
         changed: Callable[[str], None],
         socket_of: Callable[[str], str],
+        *,
+        with_outbound: bool = True,
     ) -> None:
         self._came = came
         self._changed = changed
         self._socket_of = socket_of
+        self._with_outbound = with_outbound
         self._open: dict[str, Hop] = {}
         self._tasks: dict[str, tuple[int, asyncio.Task[None]]] = {}
         self._arrived = asyncio.Event()
@@ -86,7 +89,12 @@ class Hops:
         retry = _FIRST_RETRY
         failures = 0
         while True:
-            hop = Hop(name, xid, lambda: self._tell(name))
+            hop = Hop(
+                name,
+                xid,
+                lambda: self._tell(name),
+                with_outbound=self._with_outbound,
+            )
             try:
                 await hop.open(self._socket_of(name), anew=failures >= _MOST_FAILURES)
                 retry = _FIRST_RETRY

@@ -40,16 +40,23 @@ from qubesforward.qubes.admin_server import serve_admin
 from qubesforward.qubes.clock import ClockWatch
 from qubesforward.qubes.paths import (
     AUDIT_LOG,
+    FORWARD_STATE,
     FORWARDD_SOCKET,
     PORTMAP_SOCKET,
     QUBES_STATE,
     RUN_DIRECTORY,
     qubesdb_socket,
 )
+from qubesforward.qubes.setting import Setting
 from qubesforward.qubes.unix import take_passed
 
 _DESCRIPTORS = 4096
 """For clients, and one for every qube that runs."""
+
+_STATES = {
+    Setting.BESIDE: Path(FORWARD_STATE),
+    Setting.INTEGRATED: Path(QUBES_STATE),
+}
 
 _log = logging.getLogger(__name__)
 
@@ -76,16 +83,26 @@ class Daemon:
         socket_of: Callable[[str], str] = qubesdb_socket,
         log: Path | None = None,
         run: Path | None = None,
+        setting: Setting = Setting.INTEGRATED,
     ) -> None:
         boot_id = read_boot_id()
-        store = Store(state, time.time, boot_id)
+        store = Store(state, time.time, boot_id, setting)
+        with_outbound = setting is Setting.INTEGRATED
         self._socket = socket
         self._run = run = run or state / "run"
         self._announcer = Announcer()
         self._rules = Rules(store, time.time, boot_id)
         client = client or AsyncAdminClient()
-        self._topology = Topology(client, self._wake, self._removed)
-        self._hops = Hops(self._hop_came, self._hop_changed, socket_of)
+        self._topology = Topology(
+            client,
+            self._wake,
+            self._removed,
+            self._rules.remove,
+            self._rules.keep_only,
+        )
+        self._hops = Hops(
+            self._hop_came, self._hop_changed, socket_of, with_outbound=with_outbound
+        )
         self._tunnels = Tunnels(client, self._topology, self._hops)
         self._clock = ClockWatch()
         mappings = Mappings(run / "mappings.json", boot_id, time.time)
@@ -97,6 +114,7 @@ class Daemon:
             boot_id,
             mappings,
             self._passed,
+            with_outbound=with_outbound,
         )
         self._audit = Audit(AuditFile(log or state / Path(AUDIT_LOG).name), time.time)
         self._lookout = Lookout(
@@ -139,6 +157,7 @@ class Daemon:
             self._desk,
             self._gateways.edges,
             self._requests,
+            setting,
         )
 
     def _wake(self) -> None:
@@ -237,7 +256,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="qubes-forwardd", description="Firewall service of dom0: port forwarding."
     )
-    parser.add_argument("--state", type=Path, default=Path(QUBES_STATE))
+    parser.add_argument(
+        "--setting",
+        type=Setting,
+        choices=list(Setting),
+        default=Setting.BESIDE,
+        help="whether outbound rules are stock qubesd's or this daemon's, too"
+        " (default: %(default)s)",
+    )
+    parser.add_argument("--state", type=Path, metavar="DIRECTORY")
     parser.add_argument("--socket", default=FORWARDD_SOCKET)
     parser.add_argument("--log", type=Path, default=Path(AUDIT_LOG))
     parser.add_argument("--run", type=Path, default=Path(RUN_DIRECTORY))
@@ -258,7 +285,13 @@ def main() -> int:
         return run_withdrawal()
     collect_seldom()
     try:
-        daemon = Daemon(options.state, options.socket, log=options.log, run=options.run)
+        daemon = Daemon(
+            options.state or _STATES[options.setting],
+            options.socket,
+            log=options.log,
+            run=options.run,
+            setting=options.setting,
+        )
         asyncio.run(daemon.run())
     except ForwardError as error:
         print(f"qubes-forwardd: {error}", file=sys.stderr)

@@ -45,7 +45,8 @@ this often."""
 class Reconciler:
     """Owns the current plan; everybody else only asks for another pass.
 
-    `passed` is called after every pass that succeeded.
+    `passed` is called after every pass that succeeded. Without `with_outbound`
+    outbound rules are others' to publish.
     """
 
     def __init__(
@@ -57,6 +58,8 @@ class Reconciler:
         boot_id: str,
         mappings: Mappings,
         passed: Callable[[], None] = lambda: None,
+        *,
+        with_outbound: bool = True,
     ) -> None:
         self._rules = rules
         self._topology = topology
@@ -66,6 +69,7 @@ class Reconciler:
         self._mappings = mappings
         self._cones = Cones(mappings, rules)
         self._has_passed = passed
+        self._with_outbound = with_outbound
         self._wake = asyncio.Event()
         self._passed = asyncio.Condition()
         self._asked = 0
@@ -172,7 +176,8 @@ class Reconciler:
         for name, (hop, _diff) in diffs.items():
             if name not in left:
                 hop.planned = plan.entries.get(name, _NOTHING)
-        await self._publish_outbound()
+        if self._with_outbound:
+            await self._publish_outbound()
         await together(
             hop.publish_gateway(name in plan.gateways)
             for name, hop in self._hops.open.items()

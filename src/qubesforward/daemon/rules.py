@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from qubesforward.daemon.store import Loaded, RulesChanged, Store
@@ -60,6 +60,15 @@ class Rules:
         self._store.forget(name)
         self._known.pop(name, None)
         self._ends.pop(name, None)
+
+    def remove(self, name: str) -> None:
+        """Forget a qube that is gone, with what is stored of it."""
+        self.forget(name)
+        self._store.remove(name)
+
+    def keep_only(self, names: Collection[str]) -> None:
+        """Remove what is stored of qubes that are not among these."""
+        self._store.keep_only(names)
 
     def load(self, qube: Qube) -> Loaded:
         """Return the list of one qube."""

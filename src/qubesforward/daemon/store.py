@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Rule lists on disk: one ``firewall.xml`` per qube, never half written.
 
+In the integrated setting it is where Qubes has it, in the qube's own directory, which
+goes with the qube. Beside a stock qubesd these files are Qubes' and ours are in a
+directory of our own, which we remove.
+
 A list counts as stored when its bytes and its name are on the disk; only then does
 anybody get told so.
 """
@@ -10,8 +14,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -23,6 +28,8 @@ from qubesforward.model.xml import (
     decode_rule_list,
     encode_rule_list,
 )
+from qubesforward.qubes.paths import is_qube_name
+from qubesforward.qubes.setting import Setting
 
 _log = logging.getLogger(__name__)
 
@@ -63,13 +70,22 @@ class Store:
     `now` gives seconds since 1970, and `boot_id` names this boot.
     """
 
-    def __init__(self, root: Path, now: Callable[[], float], boot_id: str) -> None:
+    def __init__(
+        self,
+        root: Path,
+        now: Callable[[], float],
+        boot_id: str,
+        setting: Setting = Setting.INTEGRATED,
+    ) -> None:
         self._root = root
+        self._setting = setting
         self._now = now
         self._boot_id = boot_id
         self._loaded: dict[str, Loaded] = {}
 
     def _path(self, qube: str, klass: str) -> Path:
+        if self._setting is Setting.BESIDE:
+            return self._root / qube / FILE_NAME
         kind = "vm-templates" if klass == "TemplateVM" else "appvms"
         return self._root / kind / qube / FILE_NAME
 
@@ -83,6 +99,27 @@ class Store:
     def forget(self, qube: str) -> None:
         """Read the qube's file anew the next time: it is gone, or was replaced."""
         self._loaded.pop(qube, None)
+
+    def remove(self, qube: str) -> None:
+        """Forget a qube that is gone, and beside a stock qubesd remove its files."""
+        self.forget(qube)
+        # Of anything else the path would lead elsewhere.
+        if self._setting is Setting.BESIDE and is_qube_name(qube):
+            try:
+                shutil.rmtree(self._root / qube)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                # The next qube of this name has another uuid: for it they are a copy.
+                _log.error("%s: its rules are left: %s", qube, error)
+
+    def keep_only(self, qubes: Collection[str]) -> None:
+        """Remove what is there of other qubes: they went while nobody looked."""
+        if self._setting is Setting.BESIDE:
+            found = {path.parent.name for path in self._root.glob(f"*/{FILE_NAME}*")}
+            for gone in found.difference(qubes):
+                _log.info("%s is gone: its rules are removed", gone)
+                self.remove(gone)
 
     def _read(self, path: Path) -> Loaded:
         # Before it is read: what changes meanwhile must not be taken for what was.

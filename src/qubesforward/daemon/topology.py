@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
@@ -41,21 +41,35 @@ _LONGEST_NUMBER = 10
 """Digits of a domain number; Xen's have five."""
 
 _RUNNING_STATES = frozenset({"Running", "Paused", "Suspended"})
-_IGNORED_EVENTS = ("connection-established", "device-", "backup-", "domain-tag-")
+_IGNORED_EVENTS = (
+    "connection-established",
+    "device-",
+    "backup-",
+    "domain-tag-",
+    "firewall-changed",
+)
 
 
 class Topology:
-    """A mirror of qubesd. `changed` is called after every change of `snapshot`."""
+    """A mirror of qubesd. `changed` is called after every change of `snapshot`.
+
+    `removed` is called with the name of a qube that is gone, or may be another one
+    now; `gone` only if it is gone, and `listed` with the names of all there are.
+    """
 
     def __init__(
         self,
         client: AsyncAdminClient,
         changed: Callable[[], None],
         removed: Callable[[str], None],
+        gone: Callable[[str], None] = lambda _name: None,
+        listed: Callable[[Collection[str]], None] = lambda _names: None,
     ) -> None:
         self._client = client
         self._changed = changed
         self._removed = removed
+        self._gone = gone
+        self._listed = listed
         self._qubes: dict[str, Qube] = {}
         self._limit = asyncio.Semaphore(_AT_ONCE)
         self._refreshing = asyncio.Lock()
@@ -160,6 +174,7 @@ class Topology:
         names = {line.split(" ")[0] for line in listing.decode("ascii").splitlines()}
         for gone in self._qubes.keys() - names:
             self._drop(gone)
+        self._listed(names)
         try:
             await self._refresh(names - {"dom0"})
         except (AdminError, MalformedMessage):
@@ -172,6 +187,7 @@ class Topology:
             self._qubes = {n: q for n, q in self._qubes.items() if n != name}
             self._removed(name)
             self._changed()
+        self._gone(name)
 
     async def _refresh(self, names: Iterable[str]) -> None:
         # One after the other: an older answer must not replace a newer one.

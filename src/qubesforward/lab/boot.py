@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -37,6 +38,7 @@ from qubesforward.lab.sandbox import (
 from qubesforward.lab.state import LabState
 from qubesforward.lab.supervisor import BASE_FIREWALL, DOM0, Supervisor
 from qubesforward.lab.topology import Topology, load_topology
+from qubesforward.qubes.setting import Setting
 
 _PATIENCE = 60.0
 _TAIL = 15
@@ -56,15 +58,18 @@ def launch(
     report: Callable[[str], None],
     shared: Sequence[str] = (),
     grounds: Grounds = Grounds(),  # noqa: B008 - cannot be changed
+    setting: Setting | None = None,
 ) -> None:
     """Start a lab; return when every qube is up. `report` takes warnings.
 
     `shared` are files of the host that dom0 sees at the same paths; `grounds` say
-    whose programs run.
+    whose programs run; `setting` counts instead of the topology's.
 
     Raises `LabError` that says what went wrong; nothing is left then.
     """
     topology = load_topology(topology_file)
+    if setting is not None:
+        topology = replace(topology, setting=setting)
     text = topology_file.read_bytes()
     _check_programs(topology)
     # The lab cannot write here: programs in it would compile anew at every start.

@@ -12,6 +12,7 @@ from pathlib import Path
 from qubesforward.errors import ForwardError
 from qubesforward.lab.enter import list_processes, run_inside
 from qubesforward.lab.state import DEFAULT_NAME, LabState
+from qubesforward.qubes.setting import Setting
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,6 +61,13 @@ def _parse_options(argv: Sequence[str]) -> argparse.Namespace:
         " qubes-root, a root file system with them; dom0-packages or qubes-packages,"
         " unpacked ones to be laid over this machine's",
     )
+    up.add_argument(
+        "--setting",
+        type=Setting,
+        choices=list(Setting),
+        help="instead of the topology's: whether outbound rules are those of a stock"
+        " Qubes (beside), or of our programs",
+    )
     execute = add("exec", _exec, "run a command in a qube, dom0, or an outside host")
     execute.add_argument("where", metavar="NAME")
     execute.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
@@ -94,7 +102,8 @@ def _up(options: argparse.Namespace) -> int:
 
     topology = options.topology or DEFAULT_TOPOLOGY
     grounds = find_grounds(options.grounds)
-    launch(_find_lab(options), topology, _warn, grounds=grounds)
+    lab = _find_lab(options)
+    launch(lab, topology, _warn, grounds=grounds, setting=options.setting)
     return 0
 
 

@@ -11,8 +11,11 @@ from pathlib import Path
 
 from qubesforward.lab.ground import PACKAGED, Ground
 from qubesforward.lab.hypercall import TOPOLOGY_FILE
+from qubesforward.lab.qubesd.main import METHODS
 from qubesforward.lab.sandbox import HOST
 from qubesforward.lab.topology import QubeSpec, ServiceSpec
+from qubesforward.qubes.paths import QUBESD_SOCKET
+from qubesforward.qubes.setting import Setting
 
 _QVM = "qubesforward.lab.qvm_tools:main"
 _QUBESDB = "qubesforward.lab.qubesdb_tools:main"
@@ -24,12 +27,17 @@ _QVM_VERBS = (
     "ls prefs features tags create clone remove start shutdown kill pause unpause"
 )
 
+# In qubes for those that may manage others; policy says no to the rest.
+_TOOLS = {
+    "qvm-firewall": "qubesforward.cli.qvm_firewall:main",
+    "qvm-forward": "qubesforward.cli.qvm_forward:main",
+}
+
 DOM0_PROGRAMS = {
     "qubesd": "qubesforward.lab.qubesd.main:main",
     "qubesd-query": "qubesforward.lab.qubesd_query:main",
     "qubes-forwardd": "qubesforward.daemon.main:main",
-    "qvm-firewall": "qubesforward.cli.qvm_firewall:main",
-    "qvm-forward": "qubesforward.cli.qvm_forward:main",
+    **_TOOLS,
     "qubes-forward-settings": "qubesforward.gui.settings_program:main",
     "qubes-forward-prompt": "qubesforward.gui.prompt_program:main",
     "qubes-prefs": _QVM,
@@ -39,7 +47,9 @@ DOM0_PROGRAMS = {
 QUBE_PROGRAMS = {
     "qubes-forward-agent": "qubesforward.agent.main:main",
     "qubes-forward-gateway": "qubesforward.gateway.main:main",
+    "qubes-firewall": "qubesforward.agent.outbound_alone:main",
     "qrexec-client-vm": "qubesforward.lab.qrexec.client:main",
+    **_TOOLS,
     **_OF_QUBESDB,
 }
 _OURS = ("qvm-", "qubes-", "qubesdb-")
@@ -104,21 +114,45 @@ def find_packaged(ground: Ground) -> dict[str, str]:
     return {path: str(_PACKAGED / name) for path, name in _OF_PACKAGE.items()}
 
 
-def list_dom0_services() -> tuple[ServiceSpec, ...]:
+def link_stock_services() -> dict[str, str]:
+    """Return what `root.Furniture.links` takes: the Admin API over qrexec, as stock.
+
+    Source: the Makefile of qubes-core-admin.
+    """
+    methods = (*METHODS[Setting.BESIDE], "admin.Events")
+    return {f"/etc/qubes-rpc/{method}": QUBESD_SOCKET for method in methods}
+
+
+def list_dom0_services(setting: Setting) -> tuple[ServiceSpec, ...]:
     """Return what runs in dom0, in the order of starting."""
     daemon = (sys.executable, "-m", _DOM0_QUBESDB, "dom0")
     return (
         ServiceSpec(
             "qubesdb-dom0", (*daemon, "--dom0-socket", "/run/qubes/qubesdb.sock")
         ),
-        ServiceSpec("qubesd", ("qubesd", "--topology", TOPOLOGY_FILE)),
-        ServiceSpec("qubes-forwardd", ("qubes-forwardd",)),
+        ServiceSpec(
+            "qubesd", ("qubesd", "--topology", TOPOLOGY_FILE, "--setting", setting)
+        ),
+        ServiceSpec("qubes-forwardd", ("qubes-forwardd", "--setting", setting)),
     )
 
 
-def list_qube_services(spec: QubeSpec | None) -> tuple[ServiceSpec, ...]:
-    """Return what runs in a qube; `spec` is None if the topology does not know it."""
-    agent = ServiceSpec("qubes-forward-agent", ("qubes-forward-agent",))
+def list_qube_services(
+    spec: QubeSpec | None, setting: Setting, *, routes: bool
+) -> tuple[ServiceSpec, ...]:
+    """Return what runs in a qube; `spec` is None if the topology does not know it.
+
+    `routes`: it is started as a netvm.
+    """
+    unit = "qubes-forward-agent"
+    agent = ServiceSpec(unit, (unit, "--setting", setting))
+    stock = ServiceSpec("qubes-firewall", ("qubes-firewall",))
+    if routes and setting is Setting.BESIDE:
+        return (stock, *_list_ours(spec, agent))
+    return _list_ours(spec, agent)
+
+
+def _list_ours(spec: QubeSpec | None, agent: ServiceSpec) -> tuple[ServiceSpec, ...]:
     gateway = ServiceSpec("qubes-forward-gateway", ("qubes-forward-gateway",))
     is_netvm = spec is not None and spec.provides_network
     ours: tuple[ServiceSpec, ...] = (agent, gateway) if is_netvm else (agent,)

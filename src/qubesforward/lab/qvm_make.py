@@ -13,6 +13,7 @@ from qubesforward.errors import AdminError, ForwardError, LabError
 from qubesforward.lab.qvm_settings import fetch_features, fetch_properties
 from qubesforward.qubes.admin import AdminClient
 from qubesforward.qubes.admin_wire import decode_property
+from qubesforward.qubes.paths import FORWARD_STATE
 
 QUBES_DIR = Path("/var/lib/qubes")
 
@@ -121,7 +122,12 @@ def _copy_files(client: AdminClient, source: str, name: str) -> None:
                 )
             except (OSError, shutil.Error) as error:
                 raise LabError(f"copying the files of {source}: {error}") from None
-    client.call("admin.vm.firewall.Reload", name)
+    ours = Path(FORWARD_STATE)
+    if (ours / source).is_dir():
+        # Beside a stock qubesd forwards are apart from the qube's own files.
+        shutil.copytree(ours / source, ours / name, dirs_exist_ok=True)
+    for arg in ("", "forward"):
+        client.call("admin.vm.firewall.Reload", name, arg)
 
 
 def remove_qubes(client: AdminClient, words: Sequence[str]) -> int:

@@ -39,7 +39,8 @@ class Furniture:
     `binds` are further directories and files: path in the domain → path in the lab.
     `programs` are our own: name in ``/usr/local/bin`` → text of the script, or the
     path of the program if it starts with ``/``. `copies` are directories to begin
-    with: path in the domain → path on the host.
+    with: path in the domain → path on the host. `links` are symbolic links to begin
+    with: path in the domain → where it leads.
     """
 
     hostname: str
@@ -47,6 +48,7 @@ class Furniture:
     binds: Mapping[str, str]
     programs: Mapping[str, str]
     copies: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 def paths_of_python() -> tuple[str, ...]:
@@ -121,6 +123,8 @@ def furnish(
             shutil.copytree(
                 host + source, target + path, symlinks=True, dirs_exist_ok=True
             )
+    for path, source in own.links.items():
+        Path(target + path).symlink_to(source)
     for name in ("home/user", "rw/config", "run/qubes-base"):
         _make(f"{target}/{name}")
     _write_identity(f"{target}/etc", own)

@@ -25,6 +25,7 @@ from qubesforward.lab.programs import (
     QUBE_PROGRAMS,
     find_missing,
     find_packaged,
+    link_stock_services,
     list_dom0_services,
     list_qube_services,
     render_programs,
@@ -139,8 +140,15 @@ class Supervisor:
             name=DOM0,
             role=DOM0,
             routes=False,
-            services=self._without_missing(list_dom0_services()),
-            furniture=Furniture(DOM0, (), binds, programs, find_packaged(ground)),
+            services=self._without_missing(list_dom0_services(self.topology.setting)),
+            furniture=Furniture(
+                DOM0,
+                (),
+                binds,
+                programs,
+                find_packaged(ground),
+                link_stock_services(),
+            ),
             keep=self._keep,
             ground=ground,
         )
@@ -149,7 +157,10 @@ class Supervisor:
         is_old = (qube or self.topology).backend == "iptables"
         rules = ("nft", "-f", str(_BASE_RULES))
         base = ServiceSpec(BASE_FIREWALL, rules, oneshot=True)
-        services = self._without_missing(list_qube_services(qube))
+        routes = role == "netvm"
+        services = self._without_missing(
+            list_qube_services(qube, self.topology.setting, routes=routes)
+        )
         store = Path(STORE, name)
         for directory in ("rw/config", "home"):
             (store / directory).mkdir(parents=True, exist_ok=True)
@@ -173,7 +184,7 @@ class Supervisor:
         return DomainSpec(
             name=name,
             role=role,
-            routes=role == "netvm",
+            routes=routes,
             services=(base, *services),
             furniture=furniture,
             old_filter=OldFilter(self._old_kind) if is_old else None,

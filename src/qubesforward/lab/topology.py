@@ -21,6 +21,7 @@ from pathlib import Path
 from qubesforward.errors import LabError
 from qubesforward.lab.toml_table import Table, read_toml
 from qubesforward.model.hosts import Address, Network
+from qubesforward.qubes.setting import Setting
 
 DEFAULT_TOPOLOGY = Path(__file__).with_name("default.toml")
 
@@ -159,10 +160,13 @@ class QubeSpec:
 class Topology:
     """A whole lab. `system` holds properties of the computer (`SYSTEM_PROPERTIES`).
 
-    `backend` is the packet filter of qubes for which nothing else is said.
+    `backend` is the packet filter of qubes for which nothing else is said. `setting` is
+    whether the lab's qubesd and netvms have the outbound rules, as in a stock Qubes, or
+    our programs have them, too.
     """
 
     backend: str
+    setting: Setting
     system: dict[str, str]
     networks: tuple[NetworkSpec, ...]
     hosts: tuple[HostSpec, ...]
@@ -192,6 +196,7 @@ def load_topology(path: Path | str = DEFAULT_TOPOLOGY) -> Topology:
     backend = _parse_backend(top, BACKENDS[0])
     topology = Topology(
         backend=backend,
+        setting=_parse_setting(top),
         system=_parse_system(top.table("system")),
         networks=networks,
         hosts=hosts,
@@ -209,6 +214,12 @@ def load_topology(path: Path | str = DEFAULT_TOPOLOGY) -> Topology:
 
 def _parse_backend(table: Table, default: str) -> str:
     return table.choice("backend", BACKENDS) if "backend" in table else default
+
+
+def _parse_setting(top: Table) -> Setting:
+    if "setting" not in top:
+        return Setting.INTEGRATED
+    return Setting(top.choice("setting", tuple(Setting)))
 
 
 def _parse_system(table: Table) -> dict[str, str]:

@@ -17,7 +17,12 @@ from qubesforward.qubes.admin_wire import (
     encode_call,
     read_reply,
 )
-from qubesforward.qubes.paths import FORWARDD_SOCKET, QUBESD_SOCKET
+from qubesforward.qubes.paths import (
+    FORWARDD_SOCKET,
+    QREXEC_CLIENT,
+    QREXEC_SOCKET,
+    QUBESD_SOCKET,
+)
 
 MAX_REPLY = 64 * 1024 * 1024
 """Bytes of a reply; ten thousand forwards with their paths are some ten million."""
@@ -26,6 +31,7 @@ TIMEOUT = 30.0
 """Seconds that a whole call may take."""
 
 _FIREWALL = "admin.vm.firewall."
+_FORWARD = "forward"
 _EVENTS = "admin.Events"
 _RETRY = 0.01
 _PIECE = 65536
@@ -63,26 +69,37 @@ class Service:
         )
 
 
-def find_service(method: str, qubesd: str, forwardd: str) -> Service:
-    """Return who answers a call: qubes-forwardd the firewall's, if it is there."""
+def find_service(method: str, arg: str, qubesd: str, forwardd: str) -> Service:
+    """Return who answers a call: qubes-forwardd those about forwards, if it is there.
+
+    So does qrexec choose, by the argument. Whose outbound rules are is qubesd's to
+    know: it has them, or passes the call on.
+    """
     # pathlib would cost more to import than all the rest here.
-    if method.startswith(_FIREWALL) and os.path.exists(forwardd):  # noqa: PTH110
+    is_ours = arg == _FORWARD and method.startswith(_FIREWALL)
+    if is_ours and os.path.exists(forwardd):  # noqa: PTH110
         return Service(forwardd, "qubes-forwardd")
     return Service(qubesd, "qubesd")
 
 
 class AdminClient:
-    """Calls from dom0. Paths are those of the sockets; `timeout` is in seconds."""
+    """Calls from dom0, or from a qube that may manage others.
+
+    Paths are those of the sockets in dom0; `timeout` is in seconds. In a qube,
+    calls go by `qrexec`, the name or path of qrexec-client-vm.
+    """
 
     def __init__(
         self,
         qubesd: str = QUBESD_SOCKET,
         forwardd: str = FORWARDD_SOCKET,
         timeout: float = TIMEOUT,
+        qrexec: str = QREXEC_CLIENT,
     ) -> None:
         self._qubesd = qubesd
         self._forwardd = forwardd
         self._timeout = timeout
+        self._qrexec = qrexec
 
     def call(
         self, method: str, dest: str = "dom0", arg: str = "", payload: bytes = b""
@@ -92,8 +109,14 @@ class AdminClient:
         Raises AdminError for an exception of the other side, Unavailable when it
         does not answer, MalformedMessage for what is no call or no reply.
         """
-        request = encode_call(Call(method, arg, "dom0", dest, payload))
-        service = find_service(method, self._qubesd, self._forwardd)
+        call = Call(method, arg, "dom0", dest, payload)
+        request = encode_call(call)
+        if not os.path.exists(self._qubesd) and os.path.exists(QREXEC_SOCKET):  # noqa: PTH110
+            # Not imported in dom0, where it would only cost time.
+            from qubesforward.qubes.admin_qrexec import call_by_qrexec
+
+            return call_by_qrexec(self._qrexec, call, self._timeout)
+        service = find_service(method, arg, self._qubesd, self._forwardd)
         deadline = time.monotonic() + self._timeout
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

@@ -48,7 +48,7 @@ class AsyncAdminClient:
         does not answer, MalformedMessage for what is no call or no reply.
         """
         request = encode_call(Call(method, arg, "dom0", dest, payload))
-        service = find_service(method, self._qubesd, self._forwardd)
+        service = find_service(method, arg, self._qubesd, self._forwardd)
         reply = await send_call(service, request, self._timeout)
         return read_reply(reply, service.name)
 

@@ -14,6 +14,7 @@ from enum import Enum
 from qubesforward.errors import ForwardError
 from qubesforward.lab.qubesd.events import EventHub
 from qubesforward.lab.qubesd.faults import failed, no_such_qube
+from qubesforward.lab.qubesd.firewall import StockFirewall
 from qubesforward.lab.qubesd.lifecycle import Lifecycle
 from qubesforward.lab.qubesd.links import Links
 from qubesforward.lab.qubesd.state import DOM0, Computer
@@ -30,6 +31,8 @@ class Qubesd:
     lifecycle: Lifecycle
     forwardd: str
     """The socket of `qubes-forwardd`, which has the firewall calls."""
+    firewall: StockFirewall | None = None
+    """Beside a stock qubesd's: those about outbound rules are its own."""
 
 
 Handler = Callable[[Qubesd, Call], Awaitable[bytes]]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
 from qubesforward.errors import ForwardError, QubesDBError
@@ -39,11 +40,19 @@ def wanted_link(computer: Computer, qube: Qube) -> Link | None:
 
 
 class Links:
-    """Owns the links; everybody else only asks for another pass."""
+    """Owns the links; everybody else only asks for another pass.
+
+    `linked` is waited for after each.
+    """
 
     def __init__(
-        self, computer: Computer, machine: Machine, databases: Databases
+        self,
+        computer: Computer,
+        machine: Machine,
+        databases: Databases,
+        linked: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        self._linked = linked
         self._computer = computer
         self._machine = machine
         self._databases = databases
@@ -63,6 +72,8 @@ class Links:
             for qube, link in running:
                 if link is not None and (reason := await self._attach(qube, link)):
                     failures[qube.name] = reason
+            if self._linked is not None:
+                await self._linked()
             return failures
 
     def _running(self) -> list[tuple[Qube, Link | None]]:

@@ -52,5 +52,13 @@ class Databases(Protocol):
     async def update(self, name: str, wanted: Mapping[str, str]) -> None:
         """Make qubesd's keys in it what they should be. Raises QubesDBError."""
 
+    async def replace_below(
+        self, name: str, top: str, values: Mapping[str, str]
+    ) -> None:
+        """Write values in place of all below `top`, then commit. Raises QubesDBError.
+
+        `values` are by their names below `top`; the commit is an empty write to it.
+        """
+
     async def stop(self, name: str, pid: int) -> None:
         """End it, and its store with it."""

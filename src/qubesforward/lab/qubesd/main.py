@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lab's `qubesd`: ``qubesd [--topology FILE]``, in the foreground."""
+"""The lab's `qubesd`, in the foreground. Its options: ``--topology``, ``--setting``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from qubesforward.lab.hypercall import TOPOLOGY_FILE, Hypervisor
 from qubesforward.lab.qubesd.calls import Qubesd, answer_call, check_events_call
 from qubesforward.lab.qubesd.events import EventHub
 from qubesforward.lab.qubesd.feature_calls import FEATURE_METHODS
+from qubesforward.lab.qubesd.firewall import StockFirewall
+from qubesforward.lab.qubesd.firewall_calls import FIREWALL_METHODS
 from qubesforward.lab.qubesd.lifecycle import Lifecycle
 from qubesforward.lab.qubesd.links import Links
 from qubesforward.lab.qubesd.machine import Databases, Machine
@@ -31,10 +33,15 @@ from qubesforward.lab.topology import load_topology
 from qubesforward.qubes.admin_server import Call, serve_admin
 from qubesforward.qubes.admin_wire import Event
 from qubesforward.qubes.paths import FORWARDD_SOCKET, QUBESD_SOCKET
+from qubesforward.qubes.setting import Setting
 
 _log = logging.getLogger(__name__)
 
-METHODS = {**PROPERTY_METHODS, **FEATURE_METHODS, **VM_METHODS, **RELAY_METHODS}
+_METHODS = {**PROPERTY_METHODS, **FEATURE_METHODS, **VM_METHODS}
+METHODS = {
+    Setting.INTEGRATED: {**_METHODS, **RELAY_METHODS},
+    Setting.BESIDE: {**_METHODS, **FIREWALL_METHODS},
+}
 
 
 class Service:
@@ -46,17 +53,25 @@ class Service:
         machine: Machine,
         databases: Databases,
         forwardd: str = FORWARDD_SOCKET,
+        setting: Setting = Setting.INTEGRATED,
     ) -> None:
         events = EventHub()
-        links = Links(computer, machine, databases)
+        firewall = None
+        if setting is Setting.BESIDE:
+            firewall = StockFirewall(computer, databases, events)
+        told = firewall.tell if firewall is not None else None
+        links = Links(computer, machine, databases, told)
         self.lifecycle = Lifecycle(computer, machine, databases, links, events)
         self.takeover = TakeOver(computer, machine, databases, links, self.lifecycle)
-        self.qubesd = Qubesd(computer, events, links, self.lifecycle, forwardd)
+        self.qubesd = Qubesd(
+            computer, events, links, self.lifecycle, forwardd, firewall
+        )
+        self._methods = METHODS[setting]
 
     async def serve(self, path: str) -> asyncio.Server:
         """Take over what runs, then answer calls at `path`."""
         await self.takeover.run()
-        answer = partial(answer_call, self.qubesd, METHODS)
+        answer = partial(answer_call, self.qubesd, self._methods)
         return await serve_admin(path, answer, self._subscribe)
 
     def _subscribe(self, call: Call) -> AsyncIterator[Event]:
@@ -64,13 +79,13 @@ class Service:
         return self.qubesd.events.subscribe(call)
 
 
-async def _run(topology: Path, paths: Paths) -> None:
+async def _run(topology: Path, paths: Paths, setting: Setting) -> None:
     computer = Computer(paths)
     if not computer.load():
         seed_qubes(computer, load_topology(topology))
     machine = await Hypervisor.connect()
     try:
-        service = Service(computer, machine, QubesDBs(paths))
+        service = Service(computer, machine, QubesDBs(paths), setting=setting)
         server = await service.serve(QUBESD_SOCKET)
         async with server:
             await _until_end(service)
@@ -102,11 +117,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run until told to end; exit status 1 when it could not come up."""
     parser = argparse.ArgumentParser(prog="qubesd")
     parser.add_argument("--topology", type=Path, default=Path(TOPOLOGY_FILE))
+    parser.add_argument("--setting", type=Setting, default=Setting.INTEGRATED)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     paths = Paths()
     try:
-        asyncio.run(_run(args.topology, paths))
+        asyncio.run(_run(args.topology, paths, args.setting))
     except ForwardError as error:
         _log.error("%s", error)
         if not paths.ready.exists():

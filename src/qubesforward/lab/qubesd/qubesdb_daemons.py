@@ -97,6 +97,23 @@ class QubesDBs:
             await database.aclose()
         self._written[name] = dict(wanted)
 
+    async def replace_below(
+        self, name: str, top: str, values: Mapping[str, str]
+    ) -> None:
+        """Write values in place of all below `top`, then commit by an empty write.
+
+        Raises QubesDBError if the daemon is gone.
+        """
+        database = await QubesDB.connect(str(self._socket(name)))
+        try:
+            await database.rm(f"{top}/")
+            await database.write_many(
+                [(f"{top}/{key}", value.encode()) for key, value in values.items()]
+            )
+            await database.write(top, b"")
+        finally:
+            await database.aclose()
+
     async def stop(self, name: str, pid: int) -> None:
         """End the daemon of a qube; its store is gone with it.
 

@@ -18,8 +18,12 @@ _SECONDS = 60.0
 
 
 async def _pass_on(qubesd: Qubesd, call: Call) -> bytes:
+    return await relay_call(qubesd.forwardd, call)
+
+
+async def relay_call(path: str, call: Call) -> bytes:
     """Pass a call on, and answer with what comes back: content or exception."""
-    service = Service(qubesd.forwardd, _FORWARDD)
+    service = Service(path, _FORWARDD)
     reply = await send_call(service, encode_call(call), _SECONDS)
     if not reply:
         raise Refused(f"refused by {_FORWARDD}")

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The daemon beside a stock qubesd: forwards are its business, and nothing else is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from qubesforward.daemon.hop import Hop
+from qubesforward.errors import AdminError
+from qubesforward.qubes.admin_async import AsyncAdminClient
+from qubesforward.qubes.setting import Setting
+from tests.daemon.world import World, in_world, until
+
+RULE = "forwardtype=external proto=tcp srcports=443-443"
+STOCK = "/qubes-firewall/10.137.0.20"
+STOCK_KEYS = {STOCK: "", f"{STOCK}/policy": "drop", f"{STOCK}/0000": "action=accept"}
+
+
+def beside(root: Path, test: Callable[[World], Awaitable[None]]) -> None:
+    in_world(root, test, Setting.BESIDE)
+
+
+async def opened(world: World, qube: str = "work") -> None:
+    async def is_active() -> bool:
+        return await world.states(qube) == ["active"]
+
+    await until(is_active)
+
+
+async def write_stock_rules(world: World) -> None:
+    for path, value in STOCK_KEYS.items():
+        await world.say("sys-firewall", path, value)
+
+
+def stock_rules(world: World) -> dict[str, str]:
+    found = world.store("sys-firewall")
+    return {p: v.decode() for p, v in found.items() if p.startswith("/qubes-firewall")}
+
+
+def test_forwards_are_kept_apart_from_what_is_qubesds(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.add("work", RULE)
+        await opened(world)
+        assert (world.state / "work" / "firewall.xml").is_file()
+        assert list((world.root / "appvms").iterdir()) == []
+        await world.stop_daemon()
+        await world.start_daemon()
+        assert RULE in await world.call("Get+forward", "work")
+        await opened(world)
+
+    beside(tmp_path, test)
+
+
+@pytest.mark.parametrize("verb", ["Get", "Set", "Reload"])
+def test_outbound_calls_are_left_to_qubesd(tmp_path: Path, verb: str) -> None:
+    async def test(world: World) -> None:
+        # A client that takes the daemon for qubesd, as no tool of ours does.
+        astray = AsyncAdminClient(str(world.root / "forwardd.sock"), "nowhere")
+        with pytest.raises(AdminError, match="outbound rules are kept by qubesd"):
+            await astray.call(f"admin.vm.firewall.{verb}", "work")
+        assert await world.call("Get", "work") == "action=accept\n"
+
+    beside(tmp_path, test)
+
+
+def test_outbound_rules_in_qubesdb_are_not_touched(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await write_stock_rules(world)
+        await world.stop_daemon()
+        await world.start_daemon()
+        await world.add("work", RULE)
+        await opened(world)
+        assert stock_rules(world) == STOCK_KEYS
+        assert not any("firewall/" in path for path in world.store("sys-net"))
+
+    beside(tmp_path, test)
+
+
+def test_clearing_a_flooded_hop_leaves_outbound_rules(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await write_stock_rules(world)
+        await world.say("sys-firewall", "/qubes-forward/00000001", "nonsense")
+        hop = Hop("sys-firewall", 1, lambda: None, with_outbound=False)
+        await hop.open(world.db_path("sys-firewall"), anew=True)
+        await hop.close()
+        assert world.entries("sys-firewall") == {}
+        assert stock_rules(world) == STOCK_KEYS
+
+    beside(tmp_path, test)
+
+
+@pytest.mark.parametrize("while_down", [False, True])
+def test_rules_go_with_their_qube(tmp_path: Path, while_down: bool) -> None:
+    async def test(world: World) -> None:
+        await world.add("work", RULE)
+        await world.add("personal", "forwardtype=external srcports=80-80")
+        if while_down:
+            await world.stop_daemon()
+        world.end("work")
+        del world.qubes["work"]
+        if while_down:
+            await world.start_daemon()
+        else:
+            world.tell("", "domain-delete", vm="work")
+        await until(lambda: not (world.state / "work").exists())
+        assert "80-80" in await world.call("Get+forward", "personal")
+        world.qubes["work"] = {"ip": "10.137.0.20", "netvm": "sys-firewall"}
+        world.tell("", "domain-add", vm="work")
+        assert await world.call("Get+forward", "work") == ""
+
+    beside(tmp_path, test)
+
+
+def test_rules_of_a_qube_that_qubesd_cannot_tell_about_stay(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.add("work", RULE)
+        await world.stop_daemon()
+        world.broken.add("work")
+        await world.start_daemon()
+        await world.call("Get+forward", "personal")
+        assert (world.state / "work" / "firewall.xml").is_file()
+        world.broken.clear()
+        assert RULE in await world.call("Get+forward", "work")
+
+    beside(tmp_path, test)
+
+
+def test_rules_of_another_qube_of_the_name_wait_for_consent(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.add("work", RULE)
+        await world.stop_daemon()
+        world.qubes["work"]["uuid"] = "uuid-restored"
+        await world.start_daemon()
+
+        async def waits() -> bool:
+            return await world.states("work") == ["unconfirmed"]
+
+        await until(waits)
+        await world.call("Confirm+forward", "work")
+        await opened(world)
+
+    beside(tmp_path, test)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../work", "/etc"])
+def test_a_name_that_is_none_removes_nothing(tmp_path: Path, name: str) -> None:
+    async def test(world: World) -> None:
+        await world.add("work", RULE)
+        world.tell("", "domain-delete", vm=name)
+        await world.add("personal", "forwardtype=external srcports=80-80")
+        assert (world.state / "work" / "firewall.xml").is_file()
+
+    beside(tmp_path, test)
+
+
+@pytest.mark.parametrize("setting", Setting)
+def test_a_mended_file_is_read_anew_when_asked(
+    tmp_path: Path, setting: Setting
+) -> None:
+    async def test(world: World) -> None:
+        await world.add("work", RULE)
+        (file,) = world.state.rglob("work/firewall.xml")
+        text = file.read_text()
+        file.write_text("no rules")
+        await world.call("Reload+forward", "work")
+        with pytest.raises(AdminError, match="mend or move that file away"):
+            await world.add("work", "forwardtype=external srcports=80-80")
+        file.write_text(text)
+        await world.call("Reload+forward", "work")
+        await opened(world)
+
+    in_world(tmp_path, test, setting)
