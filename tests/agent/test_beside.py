@@ -36,7 +36,7 @@ def hop(tmp_path: Path) -> Iterator[Agent]:
         space = Space(stack)
         space.nft(FILTER)
         space.nft(STOCK)
-        yield Agent(stack, space, tmp_path, Setting.BESIDE)
+        yield Agent(stack, space, tmp_path, setting=Setting.BESIDE)
 
 
 def stock_table(hop: Agent) -> str:

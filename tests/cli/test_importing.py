@@ -137,7 +137,11 @@ def test_waits_over_a_restart_of_the_daemon_and_is_confirmed_by_being_opened(
         await tool("--import", file)
         await world.stop_daemon()
         await world.start_daemon()
-        assert await world.states("work") == ["unconfirmed"] * 2
+
+        async def is_told() -> bool:
+            return await world.states("work") == ["unconfirmed"] * 2
+
+        await until(is_told)
         await world.add("work", HTTPS)
         assert sorted(await world.states("work"))[1] == "unconfirmed"
         assert sorted(await world.states("work"))[0] in ("active", "pending")

@@ -13,8 +13,10 @@ import asyncio
 import logging
 import signal
 from contextlib import suppress
+from functools import partial
 
 from qubesforward.agent.kernel import Kernel
+from qubesforward.agent.outbound_tables import OutboundTables
 from qubesforward.agent.outbound_task import OutboundTask
 from qubesforward.errors import QubesDBError
 from qubesforward.qubes.paths import QUBESDB_SOCKET
@@ -30,7 +32,7 @@ async def _enforce() -> None:
     while True:
         try:
             db = await QubesDB.connect(QUBESDB_SOCKET)
-            task = OutboundTask(db, kernel.run_nft)
+            task = OutboundTask(db, partial(OutboundTables, kernel.run_nft))
             try:
                 while True:
                     task.note_event(await db.next_event())
