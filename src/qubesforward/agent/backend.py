@@ -122,6 +122,8 @@ def has_nftables() -> bool:
         from qubesforward.agent.kernel import Kernel
 
         Kernel().close()
+    except PermissionError:
+        raise
     except (ImportError, AttributeError, OSError) as error:
         LOG.info("no nftables: %s", error)
         return False
