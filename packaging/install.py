@@ -76,6 +76,10 @@ PACKAGES = {
         files=(
             ("post-install.d/20-qubes-forward.sh", "etc/qubes/post-install.d"),
             ("presets/60-qubes-forward-vm.preset", "usr/lib/systemd/system-preset"),
+            (
+                "iptables/qubes-forward-agent.conf",
+                "usr/share/doc/qubes-forward-vm/examples",
+            ),
         ),
         manuals=("qubes-forward-agent*", "qubes-forward-gateway*"),
         completions=("qubes-forward-agent", "qubes-forward-gateway"),

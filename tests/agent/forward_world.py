@@ -16,9 +16,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from qubesforward.errors import QubesDBError
@@ -26,46 +25,13 @@ from qubesforward.qubes.qubesdb import QubesDB
 from qubesforward.qubes.setting import Setting
 from tests.agent.kernel_rig import QUBES
 from tests.agent.outbound_world import Space
+from tests.agent.packet_filter import FILTER, NFT, PacketFilter
 
 HOP, HOP6 = "192.168.77.1", "fd77::1"
 LAN, LAN6 = "192.168.77.2", "fd77::2"
 GATEWAY, GATEWAY6 = "10.137.0.1", "fd00::1"
 TARGET, TARGET6 = "10.137.0.5", "fd00::5"
 NEIGHBOUR = "10.137.0.6"
-
-_FILTER = """
-table {family} qubes {{
-  chain custom-forward {{
-  }}
-  chain custom-input {{
-  }}
-  chain input {{
-    type filter hook input priority filter; policy drop;
-    jump custom-input
-    ct state invalid drop
-    ct state related,established accept
-    iifgroup 2 {icmp} accept
-    {icmp} accept
-  }}
-  chain forward {{
-    type filter hook forward priority filter; policy accept;
-    jump custom-forward
-    ct state invalid drop
-    ct state related,established accept
-    oifgroup 2 drop
-  }}
-  chain postrouting {{
-    type nat hook postrouting priority srcnat; policy accept;
-    oifgroup 2 accept
-    masquerade
-  }}
-}}
-"""
-
-FILTER = _FILTER.format(family="ip", icmp="meta l4proto icmp") + _FILTER.format(
-    family="ip6", icmp="meta l4proto icmpv6"
-)
-"""What Qubes has in every qube, as far as it matters here."""
 
 SERVE = """
 import json, socket, sys, threading, time
@@ -162,23 +128,6 @@ class Talker:
         process.stdin.write(" ".join(map(str, words)) + "\n")
         process.stdin.flush()
         return process.stdout.readline().strip()
-
-
-def load_nft(space: Space) -> None:
-    """Load what Qubes has in every qube, as far as it matters here."""
-    space.nft(FILTER)
-
-
-@dataclass(frozen=True)
-class PacketFilter:
-    """What programs packets in a world, and with what an agent is to do so."""
-
-    load_base: Callable[[Space], None] = load_nft
-    options: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-
-NFT = PacketFilter()
 
 
 class Agent:
@@ -423,4 +372,4 @@ def wait_until(is_so: object, patience: float = 3.0) -> bool:
     return False
 
 
-__all__ = ["QUBES", "World", "make_world", "wait_until"]
+__all__ = ["FILTER", "QUBES", "World", "make_world", "wait_until"]

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 import qubesforward.lab
-from tests.agent.forward_world import PacketFilter
 from tests.agent.outbound_world import Space
+from tests.agent.packet_filter import PacketFilter
 
 KINDS = ("legacy", "nft")
 """On which tables the programs work: those of old, or nftables in old words."""

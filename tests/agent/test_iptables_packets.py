@@ -2,6 +2,9 @@
 """The packets of `test_forward_packets` once more, with iptables in hop and target."""
 
 import os
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -89,3 +92,31 @@ def test_a_range_keeps_its_offset(world: World) -> None:
     assert world.dial("tcp", HOP, 1557) == LAN
     assert world.dial("tcp", HOP, 1556) in packets.NOBODY
     world.hop_agent.order({A: None})
+
+
+def test_withdrawn_nothing_is_left_and_outbound_rules_stay(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    packet_filter = iptables_filter(tmp_path_factory.mktemp("bin"), KINDS[0])
+    environment = dict(packet_filter.environment)
+    saves = ("iptables-save", "ip6tables-save")
+    with make_world(tmp_path_factory.mktemp("world"), packet_filter) as world:
+        hop = world.hop_agent
+        world.target_agent.order(
+            {"10000001": "in=self proto=tcp ports=5000-5000 src=0.0.0.0/0"}
+        )
+        hop.order({A: forward()})
+        assert world.dial("tcp", HOP, 5000) == LAN
+        assert "QBS-FWD-PASSING" in run(hop.space, environment, *saves)
+        hop.kill()
+        variables = [f"{name}={value}" for name, value in environment.items()]
+        module = ["-m", "qubesforward.agent.main", "--backend", "iptables"]
+        command = [sys.executable, *module, "--withdraw"]
+        subprocess.run([*hop.space.entered, "env", *variables, *command], check=True)
+        left = run(hop.space, environment, *saves)
+        chains = set(re.findall(r"QBS-FWD-\w+", left))
+        assert chains == {"QBS-FWD-OUTBOUND", "QBS-FWD-ABOVE", "QBS-FWD-BELOW"}
+        assert world.dial("tcp", HOP, 5000) in (
+            "TimeoutError",
+            "ConnectionRefusedError",
+        )
