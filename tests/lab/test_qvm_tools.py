@@ -252,7 +252,10 @@ def test_clone_with_files_is_like_a_restored_backup(
         async with await _serve_firewall(run.world, calls):
             await run("qvm-clone --with-files work copy")
         assert (qubes / "appvms/copy/firewall.xml").read_text() == "<firewall/>"
-        assert calls[-1] == b"admin.vm.firewall.Reload dom0 name copy\0"
+        assert calls[-2:] == [
+            b"admin.vm.firewall.Reload dom0 name copy\0",
+            b"admin.vm.firewall.Reload+forward dom0 name copy\0",
+        ]
 
     in_shell(tmp_path, test)
 
