@@ -9,7 +9,7 @@ PACKAGES := python3-venv python3-nftables python3-lxml nftables iptables iproute
 	iputils-ping util-linux dnsmasq-base curl procps netbase iperf3 socat \
 	miniupnpc miniupnpd-nftables natpmpc python3-libtorrent \
 	python3-pyqt6 xvfb xdotool ansible-core mandoc zsh \
-	debhelper dh-python dpkg-dev rpm mmdebstrap uidmap
+	debhelper dh-python dpkg-dev rpm mmdebstrap uidmap gcc libc6-dev python3-dev
 # Salt comes with many packages in versions of its own: it gets an environment of its
 # own, inside the other one, where labs see it too.
 SALT := salt>=3007
