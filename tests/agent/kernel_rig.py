@@ -10,7 +10,7 @@ from typing import Any
 
 from qubesforward.agent.backend import Upset
 from qubesforward.agent.nft_backend import NftBackend
-from qubesforward.nft.layout import SHAPES
+from qubesforward.nft.shapes import SHAPES
 
 QUBES = """
 table ip qubes {

@@ -17,7 +17,8 @@ from typing import Any
 from qubesforward.lab.enter import list_processes
 from qubesforward.lab.state import LabState
 from qubesforward.model.entry import Entry, parse_entry
-from qubesforward.nft.layout import TABLE, USUAL
+from qubesforward.nft.layout import TABLE
+from qubesforward.nft.shapes import USUAL
 from tests.lab.running_lab import BACKEND, RunningLab
 from tests.lab.standing import Reader
 

@@ -12,8 +12,8 @@ from qubesforward.nft.forwards import (
     mark_of,
     place,
 )
-from qubesforward.nft.layout import SHAPES
 from qubesforward.nft.marks import TAG
+from qubesforward.nft.shapes import SHAPES
 from tests.nft.entries import entry
 
 NOW = 1_790_000_000.0

@@ -6,10 +6,10 @@ import pytest
 from qubesforward.nft.layout import (
     CHAINS,
     MARKER,
-    SHAPES,
     render_custom_rule,
     render_table,
 )
+from qubesforward.nft.shapes import SHAPES
 
 
 def test_the_table_takes_the_place_of_any_other_in_one_transaction() -> None:

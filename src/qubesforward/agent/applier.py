@@ -32,10 +32,11 @@ from qubesforward.nft.forwards import (
     is_over,
     place,
 )
-from qubesforward.nft.layout import SHAPES, render_table
+from qubesforward.nft.layout import render_table
 from qubesforward.nft.readback import fingerprint, has_all_rules
 from qubesforward.nft.refusals import Surroundings, clean_reason
 from qubesforward.nft.selection import Selection
+from qubesforward.nft.shapes import SHAPES
 
 LOG = logging.getLogger(__name__)
 

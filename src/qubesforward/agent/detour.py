@@ -24,8 +24,8 @@ from qubesforward.agent.netlink import NetlinkSocket
 from qubesforward.agent.route_wire import Link
 from qubesforward.errors import ApplyError
 from qubesforward.model.hosts import Address
-from qubesforward.nft.layout import FAMILIES
 from qubesforward.nft.marks import DETOUR
+from qubesforward.nft.shapes import FAMILIES
 
 LOG = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from qubesforward.agent.kernel import Kernel
 from qubesforward.nft.layout import (
     CUSTOM_FORWARD,
     CUSTOM_INPUT,
-    FAMILIES,
     render_custom_removal,
     render_custom_rule,
 )
 from qubesforward.nft.readback import handles_of_ours
+from qubesforward.nft.shapes import FAMILIES
 
 _CHAINS = [
     (family, chain) for family in FAMILIES for chain in (CUSTOM_FORWARD, CUSTOM_INPUT)

@@ -34,7 +34,7 @@ from qubesforward.nft.elements_wire import (
     encode_nfnetlink,
 )
 from qubesforward.nft.forwards import Place, place
-from qubesforward.nft.layout import CUSTOM_TABLE, MARKER, SHAPES, TABLE
+from qubesforward.nft.layout import CUSTOM_TABLE, MARKER, TABLE
 from qubesforward.nft.outbound import TABLE as OUTBOUND_TABLE
 from qubesforward.nft.readback import (
     GETCHAIN,
@@ -51,6 +51,7 @@ from qubesforward.nft.readback import (
     encode_rules_of,
     encode_table_name,
 )
+from qubesforward.nft.shapes import SHAPES
 
 LOG = logging.getLogger(__name__)
 

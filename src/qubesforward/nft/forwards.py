@@ -11,8 +11,8 @@ from qubesforward.model.entry import Entrance, Entry
 from qubesforward.model.ports import PortRange
 from qubesforward.model.rule import Proto
 from qubesforward.nft.elements_wire import Element
-from qubesforward.nft.layout import USUAL
 from qubesforward.nft.marks import TAG
+from qubesforward.nft.shapes import USUAL
 
 NUMBER_MASK = 0x0FFFFFFF
 """The bits of an ID that fit into a connection mark beside our tag."""
