@@ -87,6 +87,36 @@ def test_chains_of_one_two_and_three_netvms(lab: Lab, qube: str, more: str) -> N
             dom0(lab, "qvm-remove", "-f", "direct")
 
 
+# Sends a datagram from a connected socket, which hears of errors that come back.
+_SEND = """
+import socket, sys
+one = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+one.settimeout(float(sys.argv[3]))
+one.connect((sys.argv[1], int(sys.argv[2])))
+one.send(b"?")
+try:
+    one.recv(1)
+except OSError as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize("outside", [f"::ffff:{NET}", NET6])
+def test_errors_of_the_network_come_back_as_far_as_the_client(
+    lab: Lab, outside: str
+) -> None:
+    rule = f"{EXTERNAL} proto=udp srcports=6000 dstports=5000"
+
+    def send(patience: str) -> str:
+        command = ["python3", "-c", _SEND, outside, "6000", patience]
+        return str(lab.exec("lan", command).stdout.strip())
+
+    assert send("0.7") == "TimeoutError"
+    with forwarded(lab, "work", rule):
+        # Nobody listens there: work's kernel says so by ICMP (RFC 6887, 11).
+        assert send("5") == "ConnectionRefusedError"
+
+
 def test_internal_from_another_qube(lab: Lab) -> None:
     personal = address(lab, "personal")
     hop, hop6 = address(lab, "sys-firewall"), address(lab, "sys-firewall", 6)

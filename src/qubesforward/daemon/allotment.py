@@ -11,7 +11,6 @@ from qubesforward.daemon.mappings import Mapping, Mappings
 from qubesforward.daemon.outer_ports import Taken, choose_outer, collect_taken
 from qubesforward.daemon.reconciler import Reconciler
 from qubesforward.daemon.topology import Topology
-from qubesforward.model.rule import Proto
 from qubesforward.plan.planner import Verdict, plan_forwards
 from qubesforward.plan.snapshot import PortmapPolicy, Qube
 from qubesforward.qubes.mapping_wire import Denial
@@ -62,7 +61,7 @@ class Allotment:
             mapping.outer,
             mapping.inner,
             policy.ports,
-            lambda port: self._is_free(mapping.proto, port),
+            lambda port: self._is_free(mapping, port),
             secrets.randbelow,
             exact=exact,
         )
@@ -87,9 +86,9 @@ class Allotment:
             self._ways[key] = plan.outcomes[0].verdict
         return self._ways[key]
 
-    def _is_free(self, proto: Proto, port: int) -> bool:
+    def _is_free(self, mapping: Mapping, port: int) -> bool:
         if self._taken is None:
             self._taken = collect_taken(self._reconciler.plan.outcomes)
-        ports = self._taken.get(proto)
+        ports = self._taken.get(mapping.proto)
         is_users = ports is not None and bool(ports[port])
-        return not is_users and not self._mappings.is_taken(proto, port)
+        return not is_users and self._mappings.is_free_for(mapping, port)

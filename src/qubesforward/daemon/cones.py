@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterator
 
 from qubesforward.daemon.mappings import FOREVER, Mapping, Mappings
+from qubesforward.daemon.outer_ports import PROTOCOLS_OWN
 from qubesforward.daemon.rules import Rules
 from qubesforward.model.rule import Proto, Reach
 from qubesforward.model.text import format_enforced
@@ -83,6 +84,8 @@ def _list_mappings(qube: Qube) -> Iterator[Mapping]:
         if client is None:
             continue
         for port in range(policy.cone.first, policy.cone.last + 1):
+            if (Proto.UDP, port) in PROTOCOLS_OWN:
+                continue
             yield Mapping(
                 qube=qube.name,
                 uuid=qube.uuid,

@@ -17,6 +17,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any, TypeVar
 
+from qubesforward.daemon.outer_ports import Outers
 from qubesforward.errors import InvalidRule
 from qubesforward.model.hosts import (
     Address,
@@ -133,7 +134,7 @@ class Mappings:
         self._now = now
         self._by_place: dict[Place, Mapping] = {}
         self._by_qube: dict[str, dict[Place, Mapping]] = {}
-        self._outers: Counter[tuple[Proto, int]] = Counter()
+        self._outers = Outers(now)
         self._inners: Counter[tuple[str, int]] = Counter()
         self._cones: Counter[str] = Counter()
         self._closed: set[str] = set()
@@ -156,9 +157,10 @@ class Mappings:
         """Whether programs have asked for this inner port, with any protocol."""
         return self._inners[qube, inner] > 0
 
-    def is_taken(self, proto: Proto, outer: int) -> bool:
-        """Whether some mapping has this outer port, of whatever hop."""
-        return self._outers[proto, outer] > 0
+    def is_free_for(self, mapping: Mapping, outer: int) -> bool:
+        """Whether a new mapping can have this outer port."""
+        uuid, proto, inner = mapping.uuid, mapping.proto, mapping.inner
+        return self._outers.is_free_for(uuid, proto, outer, inner)
 
     def next_age(self) -> int:
         """Return an age in µs since 1970, later than all before."""
@@ -169,7 +171,7 @@ class Mappings:
         """Add one at a place that has none."""
         self._by_place[mapping.place] = mapping
         self._by_qube.setdefault(mapping.qube, {})[mapping.place] = mapping
-        self._outers[mapping.proto, mapping.outer] += 1
+        self._outers.take(mapping.uuid, mapping.proto, mapping.outer)
         if mapping.is_cone:
             self._cones[mapping.qube] += 1
         else:
@@ -185,7 +187,7 @@ class Mappings:
         del of_qube[place]
         if not of_qube:
             del self._by_qube[mapping.qube]
-        _count_down(self._outers, (mapping.proto, mapping.outer))
+        self._outers.let_go(mapping.uuid, mapping.proto, mapping.outer, mapping.inner)
         if mapping.is_cone:
             _count_down(self._cones, mapping.qube)
         else:
