@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from qubesforward.daemon.router_memory import LIFETIME
 from qubesforward.model.rule import Proto
 from qubesforward.qubes.mapping_wire import GrantedMap, Open
 from tests.daemon.gateway_end import GatewayEnd, unmap, wish, with_policy
@@ -59,7 +60,7 @@ class TestCones:
                 world.features["work"]["portmap-reach"] = "internet"
                 world.tell("work", "domain-feature-set:portmap-reach")
                 for port in (40000, 40001):
-                    await outer.wait(Open(Proto.UDP, port, 7200))
+                    await outer.wait(Open(Proto.UDP, port, LIFETIME))
                 await until(lambda: opened(world) == PORTS)
 
         with_policy(tmp_path, test, **CONE)

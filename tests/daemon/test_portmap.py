@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 from qubesforward.daemon.hop import GATEWAY
+from qubesforward.daemon.router_memory import LIFETIME
 from qubesforward.errors import AdminError
 from qubesforward.model.rule import Proto
 from qubesforward.qubes.mapping_wire import (
     Client,
+    Close,
+    Closed,
     Denial,
     Denied,
     Failed,
@@ -542,7 +545,7 @@ class TestRouter:
         async def test(world: World, gateway: GatewayEnd) -> None:
             async with GatewayEnd(world, "sys-net") as outer:
                 gateway.send(wish())
-                await outer.wait(Open(Proto.UDP, 5000, 7200))
+                await outer.wait(Open(Proto.UDP, 5000, LIFETIME))
                 outer.send(Opened(Proto.UDP, 5000, 7777, 7200, self.EDGE))
                 await gateway.wait(Client(WORK, 128, self.EDGE))
                 await gateway.wait(granted(outer=7777))
@@ -571,7 +574,7 @@ class TestRouter:
         async def test(world: World, gateway: GatewayEnd) -> None:
             async with GatewayEnd(world, "sys-net") as outer:
                 gateway.send(wish())
-                await outer.wait(Open(Proto.UDP, 5000, 7200))
+                await outer.wait(Open(Proto.UDP, 5000, LIFETIME))
                 outer.send(said)
                 await gateway.wait(granted())
                 (forward,) = await world.forwards("work")
@@ -599,7 +602,7 @@ class TestRouter:
         async def test(world: World, gateway: GatewayEnd) -> None:
             gateway.send(wish())
             async with GatewayEnd(world, "sys-net") as outer:
-                await outer.wait(Open(Proto.UDP, 5000, 7200))
+                await outer.wait(Open(Proto.UDP, 5000, LIFETIME))
                 outer.send(Opened(Proto.UDP, 5000, 7777, 7200, self.EDGE))
                 first = await gateway.wait_for(
                     lambda each: isinstance(each, GrantedMap)
@@ -612,11 +615,13 @@ class TestRouter:
         async def test(world: World, _gateway: GatewayEnd) -> None:
             async with GatewayEnd(world, "sys-net") as outer:
                 await world.add("work", f"{USER} proto=tcp srcports=443 reach=internet")
-                await outer.wait(Open(Proto.TCP, 443, 7200))
+                await outer.wait(Open(Proto.TCP, 443, LIFETIME))
                 assert world.store("sys-net")["/qubes-forward-gateway"] == b"1"
                 outer.send(Opened(Proto.TCP, 443, 443, 7200, self.EDGE))
                 await until(lambda: _extent_is(world, "internet"))
                 await world.call("Set+forward", "work", "")
+                await outer.wait(Close(Proto.TCP, 443, 443))
+                outer.send(Closed(Proto.TCP, 443))
                 await until(
                     lambda: "/qubes-forward-gateway" not in world.store("sys-net")
                 )

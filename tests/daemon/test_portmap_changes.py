@@ -7,6 +7,7 @@ import asyncio
 from ipaddress import ip_address
 from pathlib import Path
 
+from qubesforward.daemon.router_memory import LIFETIME
 from qubesforward.model.rule import Proto
 from qubesforward.qubes.admin_async import AsyncAdminClient
 from qubesforward.qubes.mapping_wire import (
@@ -72,7 +73,7 @@ class TestPolicy:
         async def test(world: World, gateway: GatewayEnd) -> None:
             async with GatewayEnd(world, "sys-net") as outer:
                 gateway.send(wish())
-                await outer.wait(Open(Proto.UDP, 5000, 7200))
+                await outer.wait(Open(Proto.UDP, 5000, LIFETIME))
                 before = set(world.entries("sys-net"))
                 set_feature(world, "portmap-reach", "lan")
                 await outer.wait_for(lambda each: type(each).__name__ == "Close")
@@ -181,7 +182,7 @@ class TestRouter:
         async def test(world: World, gateway: GatewayEnd) -> None:
             async with GatewayEnd(world, "sys-net") as outer:
                 gateway.send(wish())
-                await outer.wait(Open(Proto.UDP, 5000, 7200))
+                await outer.wait(Open(Proto.UDP, 5000, LIFETIME))
                 # After a second, which is rounded either way.
                 await gateway.wait_for(lambda each: isinstance(each, GrantedMap))
                 for _ in range(2):
@@ -196,7 +197,7 @@ class TestRouter:
         async def test(world: World, gateway: GatewayEnd) -> None:
             async with GatewayEnd(world, "sys-net") as outer:
                 gateway.send(wish())
-                await outer.wait(Open(Proto.UDP, 5000, 7200))
+                await outer.wait(Open(Proto.UDP, 5000, LIFETIME))
                 gateway.heard.clear()
                 edges = [ip_address(f"203.0.113.{n % 250}") for n in range(4000)]
                 outer.send(*(Opened(Proto.UDP, 5000, 7, 60, edge) for edge in edges))

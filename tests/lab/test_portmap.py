@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -261,8 +263,16 @@ class TestRouters:
                 assert told is not None
                 assert told.address == EDGE
                 assert extent(lab) == "internet"
+                # Whoever asked for it is dead when it is to be closed.
+                for pid in (pids := lab.pids("sys-net", "qubes-forward-gateway")):
+                    os.kill(pid, signal.SIGSTOP)
                 forbid(lab, "work")
-                eventually(lambda: reach(lab, "internet", 5010), None)
+                eventually(lambda: reach(lab, "lan", 5010), None)
+                table = ["nft", "list", "table", "inet", "router"]
+                assert "5010" in lab.check("router", *table)
+                for pid in pids:
+                    os.kill(pid, signal.SIGKILL)
+                eventually(lambda: "5010" in lab.check("router", *table), False)
 
     def test_one_that_says_no(self, make_lab: MakeLab) -> None:
         with make_lab(router_topology(rules=REFUSE_ALL, running=CHAIN)) as lab:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from qubesforward.daemon.router_memory import LIFETIME
 from tests.lab.forwards import dom0, forwarded, forwards_of
 from tests.lab.mapping import (
     Asker,
@@ -120,14 +121,23 @@ class Life:
             eventually(lambda: self.sees(port), "work")
             yield
 
-    def wait_gone(self, port: int, *, is_withdrawn: bool = True) -> None:
+    @contextmanager
+    def dead(self, where: str, program: str) -> Iterator[None]:
+        """Have a program do nothing, and then be started anew."""
+        for pid in (pids := self.lab.pids(where, program)):
+            os.kill(pid, signal.SIGSTOP)
+        yield
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+    def wait_gone(self, port: int) -> None:
         """Wait until nothing of a mapping is left anywhere.
 
-        Who was killed withdraws nothing, and what the router still has leads nowhere.
+        Who was killed withdraws nothing; the next one that is there does.
         """
         eventually(lambda: self.sees(port), None)
         eventually(lambda: self.traces(port) - {"router"}, set())
-        if is_withdrawn and "sys-net" in namespace_pids(self.lab):
+        if "sys-net" in namespace_pids(self.lab):
             eventually(lambda: self.traces(port), set())
         eventually(lambda: mapped(self.lab, "work"), {})
 
@@ -233,7 +243,7 @@ class TestStays:
             eventually(lambda: life.ask(port, 0), port)
             eventually(lambda: mapped(life.lab, "work"), {f"udp {port}": "active"})
             assert life.ask(port, 0, 0) is not None
-            life.wait_gone(port, is_withdrawn=where != "sys-net")
+            life.wait_gone(port)
 
     def test_what_was_withdrawn_while_dom0_was_away(self, life: Life) -> None:
         """The program was told that it is deleted; nobody else was, ever."""
@@ -255,6 +265,49 @@ class TestStays:
                 os.kill(pid, signal.SIGKILL)
             life.wait_gone(6120)
             eventually(lambda: asker.is_refused(gateway, 5351), True)
+
+
+def leases(lab: RunningLab) -> dict[int, int]:
+    """Return for how many seconds the router has which of its ports open."""
+    text = lab.check("router", "sh", "-c", "date +%s; cat /run/igd-leases")
+    now, *lines = text.split()
+    found = [line.split(":") for line in lines if line.count(":") >= 4]
+    return {int(each[1]): int(each[4]) - int(now) for each in found}
+
+
+GATE = "qubes-forward-gateway"
+
+
+class TestRouterOutside:
+    """What its gateway could not withdraw is withdrawn by the next one."""
+
+    def test_nothing_is_asked_of_it_for_long(self, life: Life) -> None:
+        with life.mapping(6130):
+            eventually(lambda: 0 < leases(life.lab).get(6130, 0) <= LIFETIME, True)
+
+    def test_its_gateway_was_dead(self, life: Life) -> None:
+        with life.mapping(6131), life.mapping(6132):
+            with life.dead("sys-net", GATE):
+                assert life.ask(6131, 0, 0) is not None
+                eventually(lambda: life.sees(6131), None)
+                assert life.traces(6131) == {"router"}
+            eventually(lambda: life.traces(6131), set())
+            # What is wanted stayed.
+            assert "router" in life.traces(6132)
+
+    def test_its_gateway_and_dom0s_daemon_were_dead(self, life: Life) -> None:
+        with life.mapping(6133):
+            with life.dead("sys-net", GATE), life.dead("dom0", "qubes-forwardd"):
+                life.do("qvm-features --unset work portmap")
+            life.wait_gone(6133)
+
+    def test_its_qube_was_killed(self, life: Life) -> None:
+        with life.mapping(6134):
+            life.do("qvm-kill sys-net")
+            life.do("qvm-features --unset work portmap")
+            eventually(lambda: life.traces(6134), {"router"})
+            life.do("qvm-start sys-net")
+            eventually(lambda: life.traces(6134), set(), patience=15)
 
 
 @contextmanager

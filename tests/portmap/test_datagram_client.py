@@ -18,6 +18,7 @@ from qubesforward.portmap.client_events import (
     MappingRefused,
     NoAnswer,
 )
+from qubesforward.portmap.datagram_client import DatagramClient
 from qubesforward.portmap.mapping import Via
 from qubesforward.portmap.pcp_result import Result
 from qubesforward.portmap.pcp_wire import (
@@ -317,6 +318,26 @@ class TestClosing:
         network.client.stop(KEY, 1.0)
         assert network.client.next_event() == MappingClosed(KEY, is_confirmed=True)
         assert network.client.get_timer() is None
+
+    @pytest.mark.parametrize("speaks", ["both", "natpmp", "pcp"])
+    def test_of_what_an_earlier_run_opened(self, speaks: str) -> None:
+        network = of_both(speaks=speaks)
+        network.start()
+        assert network.world
+        assert network.world.table.list_open()
+        network.client = DatagramClient(network.address, network.own, lambda: 0.5)
+        network.client.withdraw(KEY, FIRST, network.now)
+        network.run(10)
+        assert network.take_events()[-1] == MappingClosed(KEY, is_confirmed=True)
+        assert network.world.table.list_open() == []
+
+    def test_of_what_another_nonce_opened_is_not_confirmed(self) -> None:
+        network = of_both()
+        network.start()
+        network.client = DatagramClient(network.address, network.own, lambda: 0.5)
+        network.client.withdraw(KEY, SECOND, network.now)
+        network.run(0)
+        assert network.take_events()[-1] == MappingClosed(KEY, is_confirmed=False)
 
     def test_takes_no_yes_to_the_request_before_for_an_answer(self) -> None:
         network = Network()

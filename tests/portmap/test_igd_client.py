@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qubesforward.portmap.client_events import (
+    ClientEvent,
     EdgeChanged,
     MappingClosed,
     MappingLost,
@@ -29,7 +30,7 @@ from qubesforward.portmap.igd_finder import (
     SEARCH_TIME,
     SEARCHES,
 )
-from qubesforward.portmap.igd_opening import MAX_PORTS, REFUSED_FOR
+from qubesforward.portmap.igd_opening import ENDLESS, MAX_PORTS, REFUSED_FOR
 from qubesforward.portmap.mapping import Key, Transport, Via
 from qubesforward.portmap.ssdp import GROUP
 from tests.portmap.igd_router import (
@@ -131,6 +132,55 @@ def test_mapping_that_is_gone_already_counts_as_withdrawn() -> None:
     assert pair.close() == [MappingClosed(WEB, is_confirmed=False)]
 
 
+def withdraw(router: Scripted) -> list[ClientEvent]:
+    """Withdraw what a client of before may have opened."""
+    pair = Pair(router)
+    pair.client.withdraw(WEB, 8443, pair.now)
+    pair.turn()
+    return pair.find()
+
+
+def answer_entry(router: Scripted, address: str, port: int) -> None:
+    router.answers["GetSpecificPortMappingEntry"] = (
+        ("NewInternalPort", str(port)),
+        ("NewInternalClient", address),
+    )
+
+
+def test_what_an_earlier_run_opened_is_looked_at_and_deleted() -> None:
+    router = Scripted()
+    answer_entry(router, str(OWN), 443)
+    assert withdraw(router)[-1] == MappingClosed(WEB, is_confirmed=True)
+    (asked,) = router.asked("DeletePortMapping")
+    assert (asked["NewExternalPort"], asked["NewProtocol"]) == ("8443", "TCP")
+
+
+@pytest.mark.parametrize(("address", "port"), [("192.168.1.3", 443), (str(OWN), 80)])
+def test_what_leads_elsewhere_by_now_is_not_deleted(address: str, port: int) -> None:
+    router = Scripted()
+    answer_entry(router, address, port)
+    assert withdraw(router)[-1] == MappingClosed(WEB, is_confirmed=True)
+    assert router.asked("DeletePortMapping") == []
+
+
+@pytest.mark.parametrize(("code", "is_confirmed"), [(714, True), (501, False)])
+def test_what_cannot_be_looked_at_is_not_deleted(code: int, is_confirmed: bool) -> None:
+    router = Scripted()
+    router.faults["GetSpecificPortMappingEntry"] = [code]
+    assert withdraw(router)[-1] == MappingClosed(WEB, is_confirmed=is_confirmed)
+    assert router.asked("DeletePortMapping") == []
+
+
+def test_what_an_earlier_run_opened_is_wanted_again() -> None:
+    router = Scripted()
+    answer_entry(router, str(OWN), 443)
+    pair = Pair(router)
+    pair.client.withdraw(WEB, 443, pair.now)
+    pair.open()
+    assert pair.find() == [EdgeChanged(EDGE), OPENED]
+    assert router.asked("DeletePortMapping") == []
+
+
 def test_wanted_again_while_it_is_withdrawn() -> None:
     router = Scripted()
     pair = opened(router)
@@ -190,10 +240,13 @@ def test_router_without_what_its_version_has() -> None:
 def test_router_that_has_only_leases_without_end(code: int) -> None:
     router = Scripted()
     router.faults["AddPortMapping"] = [code]
-    pair = opened(router)
+    pair = Pair(router)
+    pair.open()
+    endless = MappingOpened(WEB, 443, ENDLESS, EDGE)
+    assert pair.find() == [EdgeChanged(EDGE), endless]
     leases = [one["NewLeaseDuration"] for one in router.asked("AddPortMapping")]
     assert leases == ["7200", "0"]
-    assert pair.pass_time(3601) == [OPENED]
+    assert pair.pass_time(3601) == [endless]
     assert pair.close() == [MappingClosed(WEB, is_confirmed=True)]
 
 

@@ -14,6 +14,7 @@ from qubesforward.qubes.mapping_wire import (
     LONGEST_LINE,
     Client,
     Close,
+    Closed,
     Denial,
     Denied,
     Failed,
@@ -70,6 +71,7 @@ FROM_GATEWAY: list[tuple[str, FromGateway]] = [
         "failed proto=tcp port=80 reason=silent",
         Failed(Proto.TCP, 80, Failure.SILENT),
     ),
+    ("closed proto=tcp port=80", Closed(Proto.TCP, 80)),
     ("outside address=198.51.100.1", Outside(EDGE)),
     ("outside", Outside()),
 ]
@@ -111,6 +113,7 @@ FROM_DOM0: list[tuple[str, FromDom0]] = [
     ("gone client=10.137.0.20 proto=udp inner=5000", Gone(WORK, Proto.UDP, 5000)),
     ("open proto=udp port=5000 lifetime=60", Open(Proto.UDP, 5000, 60)),
     ("close proto=udp port=5000", Close(Proto.UDP, 5000)),
+    ("close proto=udp port=5000 outer=1", Close(Proto.UDP, 5000, 1)),
 ]
 MAP = FROM_GATEWAY[0][0]
 

@@ -11,15 +11,13 @@ from collections.abc import Iterable
 from enum import StrEnum
 from ipaddress import IPv4Network
 
+from qubesforward.daemon.router_memory import LIFETIME, Port
 from qubesforward.model.hosts import Address
 from qubesforward.model.rule import ForwardRule, Proto
 from qubesforward.qubes.mapping_wire import Failed, Failure, Open, Opened
 
 MOST_PORTS = 64
 """Ports of one range that a router is asked for: each is a request of its own."""
-
-LIFETIME = 7200
-"""Seconds asked for at a time (RFC 6886, 3.3, recommends it); the gateway renews."""
 
 _INSIDE = [
     IPv4Network(text)
@@ -31,7 +29,7 @@ _INSIDE = [
 """Addresses that the internet does not know: private ones (RFC 1918), those of
 providers' own NAT (RFC 6598), and those of no network at all (RFC 6890)."""
 
-Spot = tuple[str, str, int]
+Spot = tuple[str, Proto, int]
 """Outermost hop, protocol, port."""
 
 
@@ -58,7 +56,7 @@ class Edges:
 
     def note(self, hop: str, message: Opened | Failed) -> None:
         """Take in what a hop's gateway says of its router."""
-        self._told[hop, str(message.proto), message.port] = message
+        self._told[hop, message.proto, message.port] = message
 
     def note_outside(self, hop: str, address: Address | None) -> None:
         """Take in which address a hop's router has on its other side, if it says so."""
@@ -67,7 +65,7 @@ class Edges:
         else:
             self._outsides[hop] = address
 
-    def keep(self, hop: str, wanted: Iterable[tuple[str, int]]) -> None:
+    def keep(self, hop: str, wanted: Iterable[Port]) -> None:
         """Forget what is not asked of this hop's router any more."""
         kept = {(hop, *one) for one in wanted}
         self._told = {
@@ -78,7 +76,7 @@ class Edges:
 
     def find(self, hop: str, proto: Proto, port: int) -> Opened | Failed | None:
         """Return what the hop's router said of one of its ports, if anything."""
-        return self._told.get((hop, str(proto), port))
+        return self._told.get((hop, proto, port))
 
     def address(self, hop: str) -> Address | None:
         """Return the address of the hop's router on its other side, if known."""
@@ -98,7 +96,7 @@ def extent_of(said: Opened | Failed | None) -> Extent:
     return Extent.CARRIER if is_inside else Extent.INTERNET
 
 
-def list_opens(rules: Iterable[ForwardRule]) -> dict[tuple[str, int], Open]:
+def list_opens(rules: Iterable[ForwardRule]) -> dict[Port, Open]:
     """Return what a router is to be asked for these forwards, by protocol and port."""
     found = {}
     for rule in rules:
@@ -107,5 +105,5 @@ def list_opens(rules: Iterable[ForwardRule]) -> dict[tuple[str, int], Open]:
         ports = range(rule.srcports.first, rule.srcports.last + 1)[:MOST_PORTS]
         for proto in rule.protos:
             for port in ports:
-                found[str(proto), port] = Open(proto, port, LIFETIME)
+                found[proto, port] = Open(proto, port, LIFETIME)
     return found

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 
 from qubesforward.daemon.mappings import Place
+from qubesforward.daemon.router_memory import Port
 from qubesforward.errors import ForwardError, MalformedMessage
 from qubesforward.model.hosts import Address
 from qubesforward.plan.snapshot import PortmapPolicy
@@ -52,14 +53,16 @@ class Link:
 
     What it has been told is kept here, so that it ends with the connection: the
     `clients` that it serves, by which policy their wishes were `denied`, what the
-    router outside is asked to open, and whether it `watches` that router's address.
+    router outside is asked to open and to close, and whether it `watches` that router's
+    address.
     """
 
     def __init__(self, source: str, writer: asyncio.StreamWriter) -> None:
         self.source = source
         self.clients: dict[Address, Client] = {}
         self.names: dict[Address, str] = {}
-        self.opens: dict[tuple[str, int], Open] = {}
+        self.opens: dict[Port, Open] = {}
+        self.closes: set[Port] = set()
         self.watches = False
         self.denied: dict[Place, PortmapPolicy | None] = {}
         self._writer = writer

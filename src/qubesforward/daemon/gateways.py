@@ -15,6 +15,7 @@ from qubesforward.daemon.gateway_links import Link
 from qubesforward.daemon.hops import Hops
 from qubesforward.daemon.mappings import Mapping, Mappings, Place
 from qubesforward.daemon.reconciler import Reconciler
+from qubesforward.daemon.router_memory import RouterMemory
 from qubesforward.daemon.topology import Topology
 from qubesforward.model.hosts import Address
 from qubesforward.model.rule import ForwardRule, Reach
@@ -22,6 +23,7 @@ from qubesforward.plan.snapshot import Qube
 from qubesforward.qubes.mapping_wire import (
     Client,
     Close,
+    Closed,
     Denial,
     Denied,
     Failed,
@@ -47,8 +49,8 @@ time costs dom0, and the other gateways, little."""
 class Gateways:
     """The gateways that are connected. `now` is wall-clock time.
 
-    `edges` is what their routers said; `edge_changed` is called with a hop whose
-    router said something new.
+    `edges` is what their routers said, `routers` what these may have open;
+    `edge_changed` is called with a hop whose router said something new.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Gateways:
         topology: Topology,
         hops: Hops,
         reconciler: Reconciler,
+        routers: RouterMemory,
         now: Callable[[], float],
         boot_id: str = "",
         edge_changed: Callable[[str], None] = lambda _hop: None,
@@ -71,6 +74,7 @@ class Gateways:
         self._topology = topology
         self._hops = hops
         self._reconciler = reconciler
+        self._routers = routers
         self._now = now
         self._links: dict[str, Link] = {}
         self._told: dict[Place, str] = {}
@@ -136,6 +140,7 @@ class Gateways:
                 self._answer_now(found)
         for link in self._links.values():
             self._tell(link)
+        self._drop_over()
 
     def _tell(self, link: Link) -> None:
         """Tell a gateway which qubes it serves now, and what its router shall do."""
@@ -199,15 +204,46 @@ class Gateways:
                 link.send(Held(*each.place, outer, left, each.holders, each.src))
 
     def _tell_opens(self, link: Link, rules: Iterable[ForwardRule]) -> None:
+        """Tell a gateway what its router shall do, and what it shall not do any more.
+
+        Others may have asked for that, which ended before they could withdraw it.
+        """
         wanted = list_opens(rules)
-        for spot, open_ in link.opens.items():
-            if spot not in wanted:
-                link.send(Close(open_.proto, open_.port))
+        self._routers.note_asked(link.source, wanted)
+        self._routers.save()
+        asked = dict(self._routers.list_asked(link.source))
+        is_known = self._reconciler.has_planned
+        unwanted = asked.keys() - wanted.keys() if is_known else set()
+        for proto, port in unwanted - link.closes:
+            link.send(Close(proto, port, asked[proto, port]))
+        link.closes = unwanted
         for spot, open_ in wanted.items():
             if spot not in link.opens:
                 link.send(open_)
         link.opens = wanted
         self.edges.keep(link.source, wanted)
+
+    def _drop_over(self) -> None:
+        """Forget what no router can have open any more."""
+        before = set(self._routers.hops)
+        edges = self._reconciler.plan.edges
+        for hop in before:
+            # A qube that was removed does not come back.
+            is_heard = hop in self._links or hop not in self._topology.snapshot
+            wanted = list_opens(edges.get(hop, ()))
+            self._routers.drop_over(hop, wanted, has_gateway=is_heard)
+        if self._routers.hops != before:
+            self._reconciler.wake()
+
+    def note_closed(self, link: Link, message: Closed) -> None:
+        """Take in that the router of a hop leads nothing to a port any more."""
+        port = message.proto, message.port
+        if port not in link.opens:
+            link.closes.discard(port)
+            self._routers.forget(link.source, port)
+            if link.source not in self._routers.hops:
+                # Its gateway may have nothing to do now.
+                self._reconciler.wake()
 
     def _find_outside(self, qube: Qube, family: int) -> Address | None:
         """Return the address at which the outside dials a qube's mappings."""
@@ -271,8 +307,12 @@ class Gateways:
 
     def note_edge(self, link: Link, message: Opened | Failed) -> None:
         """Take in what the router of a hop has said of a port."""
-        spot = link.source, str(message.proto), message.port
-        if spot[1:] not in link.opens or _is_of_another_family(message):
+        spot = link.source, message.proto, message.port
+        if _is_of_another_family(message):
+            return
+        if isinstance(message, Opened):
+            self._routers.note_opened(link.source, message)
+        if spot[1:] not in link.opens:
             return
         if self.edges.find(link.source, message.proto, message.port) != message:
             self.edges.note(link.source, message)

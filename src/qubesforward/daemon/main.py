@@ -29,6 +29,7 @@ from qubesforward.daemon.mappings import Mappings
 from qubesforward.daemon.portmap import PortmapDesk
 from qubesforward.daemon.reconciler import Reconciler
 from qubesforward.daemon.requests import Requests
+from qubesforward.daemon.router_memory import RouterMemory
 from qubesforward.daemon.rules import Rules
 from qubesforward.daemon.store import Store
 from qubesforward.daemon.topology import Topology
@@ -106,6 +107,7 @@ class Daemon:
         self._tunnels = Tunnels(client, self._topology, self._hops)
         self._clock = ClockWatch()
         mappings = Mappings(run / "mappings.json", boot_id, time.time)
+        self._routers = RouterMemory(run / "routers.json", boot_id, time.time)
         self._reconciler = Reconciler(
             self._rules,
             self._topology,
@@ -113,6 +115,7 @@ class Daemon:
             time.time,
             boot_id,
             mappings,
+            self._routers,
             self._passed,
             with_outbound=with_outbound,
         )
@@ -130,6 +133,7 @@ class Daemon:
             self._topology,
             self._hops,
             self._reconciler,
+            self._routers,
             time.time,
             boot_id,
             lambda hop: self._announcer.announce(hop, "forward-hop-changed"),
@@ -211,6 +215,7 @@ class Daemon:
         if gateways is not None:
             gateways.close()
         self._desk.stop()
+        self._routers.save()
         for task in (waiting, *tasks):
             task.cancel()
         await asyncio.gather(waiting, *tasks, return_exceptions=True)
@@ -228,6 +233,7 @@ class Daemon:
         try:
             self._run.mkdir(mode=0o750, exist_ok=True)
             desk.restore()
+            self._routers.load()
             return await serve_gateways(path, desk.attach, desk.receive, desk.detach)
         except (OSError, ForwardError) as error:
             _log.error("programs of qubes cannot ask for ports: %s", error)

@@ -7,7 +7,6 @@ with a qube, and ends with this boot of the computer. So it is kept where that e
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qubesforward.daemon.outer_ports import Outers
+from qubesforward.daemon.run_file import read_run_file, write_run_file
 from qubesforward.errors import InvalidRule
 from qubesforward.model.hosts import (
     Address,
@@ -32,9 +32,6 @@ from qubesforward.model.values import check_line, parse_choice
 from qubesforward.plan.snapshot import PortmapPolicy, Qube, Snapshot
 
 _log = logging.getLogger(__name__)
-
-_LARGEST_FILE = 16 * 1024 * 1024
-_FILE_MODE = 0o600
 
 FOREVER = 2.0**32
 """Seconds since 1970, as the end of a mapping that ends with its qube's stop."""
@@ -288,16 +285,11 @@ class Mappings:
         """Write all down, with the qubes that are trusted until reboot."""
         self.changed = self.has_lost = False
         content = {
-            "boot": self._boot_id,
             "until_reboot": sorted(until_reboot),
             "closed": sorted(self._closed),
             "mappings": [_describe(each) for each in self if not each.is_cone],
         }
-        temporary = self._file.with_name(f".{self._file.name}.new")
-        temporary.unlink(missing_ok=True)
-        temporary.touch(_FILE_MODE)
-        temporary.write_text(json.dumps(content, separators=(",", ":")))
-        temporary.replace(self._file)
+        write_run_file(self._file, self._boot_id, content)
 
     def load(self) -> set[str]:
         """Take in what an earlier run of this boot wrote; return the trusted qubes.
@@ -305,17 +297,14 @@ class Mappings:
         A file that cannot be read grants nothing.
         """
         try:
-            with self._file.open("rb") as file:
-                found = json.loads(file.read(_LARGEST_FILE))
-            if found["boot"] != self._boot_id:
+            found = read_run_file(self._file, self._boot_id)
+            if found is None:
                 return set()
             for fields in found["mappings"]:
                 self.add(_restore(fields))
             self._closed = {str(start) for start in found["closed"]}
             self._newest = max((each.created for each in self), default=0)
             return {str(uuid) for uuid in found["until_reboot"]}
-        except FileNotFoundError:
-            return set()
         except (OSError, ValueError, KeyError, TypeError, InvalidRule) as error:
             _log.error("%s: nothing of it is taken: %s", self._file, error)
             for each in list(self):

@@ -31,6 +31,7 @@ from qubesforward.model.text import format_rule
 from qubesforward.plan.planner import Outcome, Plan, Verdict
 from qubesforward.plan.snapshot import PortmapPolicy, Qube
 from qubesforward.qubes.mapping_wire import (
+    Closed,
     Denial,
     FromGateway,
     Map,
@@ -111,6 +112,8 @@ class PortmapDesk:
             self._unmap(link, message)
         elif isinstance(message, Outside):
             self._gateways.note_outside(link, message)
+        elif isinstance(message, Closed):
+            self._gateways.note_closed(link, message)
         else:
             self._gateways.note_edge(link, message)
 

@@ -18,6 +18,7 @@ from qubesforward.daemon.cones import Cones
 from qubesforward.daemon.hop import Hop
 from qubesforward.daemon.hops import Hops
 from qubesforward.daemon.mappings import Mappings
+from qubesforward.daemon.router_memory import RouterMemory
 from qubesforward.daemon.rules import Rules
 from qubesforward.daemon.topology import Topology
 from qubesforward.errors import QubesDBError, Unavailable
@@ -57,6 +58,7 @@ class Reconciler:
         now: Callable[[], float],
         boot_id: str,
         mappings: Mappings,
+        routers: RouterMemory,
         passed: Callable[[], None] = lambda: None,
         *,
         with_outbound: bool = True,
@@ -67,6 +69,7 @@ class Reconciler:
         self._now = now
         self._boot_id = boot_id
         self._mappings = mappings
+        self._routers = routers
         self._cones = Cones(mappings, rules)
         self._has_passed = passed
         self._with_outbound = with_outbound
@@ -78,6 +81,11 @@ class Reconciler:
         self._planned_at = 0.0
         self._replanner = Replanner()
         self.plan = Plan()
+
+    @property
+    def has_planned(self) -> bool:
+        """Whether `plan` is one: at first it has nothing, whatever is wanted."""
+        return self._planned_at > 0
 
     def wake(self) -> None:
         """Ask for a pass, soon."""
@@ -131,7 +139,8 @@ class Reconciler:
     def _until_next_end(self) -> float:
         # What ended while the pass was under way was not over yet for the plan.
         mapped = (end for end in self._mappings.ends() if end > self._planned_at)
-        ends = chain(self._rules.ends(self._planned_at), mapped)
+        asked = (end for end in self._routers.ends() if end > self._planned_at)
+        ends = chain(self._rules.ends(self._planned_at), mapped, asked)
         left = min(ends, default=float("inf")) - self._now()
         return max(min(left, _LONGEST_SLEEP), 0.0)
 
@@ -178,10 +187,12 @@ class Reconciler:
                 hop.planned = plan.entries.get(name, _NOTHING)
         if self._with_outbound:
             await self._publish_outbound()
+        # One whose router may have something open must be there to withdraw it.
+        gateways = {*plan.gateways, *self._routers.hops}
         await together(
-            hop.publish_gateway(name in plan.gateways)
+            hop.publish_gateway(name in gateways)
             for name, hop in self._hops.open.items()
-            if hop.has_gateway != (name in plan.gateways)
+            if hop.has_gateway != (name in gateways)
         )
 
     async def _wait_closed(self) -> None:

@@ -11,16 +11,17 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
-from enum import StrEnum
 
 from qubesforward.gateway.links import Router, find_router
 from qubesforward.gateway.router_datagrams import RouterDatagrams
 from qubesforward.gateway.router_igd import RouterIgd
+from qubesforward.gateway.withdrawals import By, Withdrawals
 from qubesforward.model.hosts import Address
 from qubesforward.model.rule import Proto
 from qubesforward.portmap.client_events import (
     ClientEvent,
     EdgeChanged,
+    MappingClosed,
     MappingLost,
     MappingOpened,
     MappingRefused,
@@ -29,6 +30,7 @@ from qubesforward.portmap.client_events import (
 from qubesforward.portmap.mapping import Key, Transport
 from qubesforward.qubes.mapping_wire import (
     Close,
+    Closed,
     Failed,
     Failure,
     FromGateway,
@@ -46,11 +48,6 @@ _LOOK_AGAIN = 5.0
 """Seconds between looks whether there is another router now: a laptop moves."""
 
 
-class _By(StrEnum):
-    DATAGRAMS = "datagrams"
-    IGD = "igd"
-
-
 class Edge:
     """What is wanted of the router, and what it said. `say` tells dom0.
 
@@ -65,27 +62,35 @@ class Edge:
         self._watches = False
         self._said: dict[Key, Opened | Failed] = {}
         self._opened: dict[Key, tuple[int, int]] = {}
+        self._closing = Withdrawals()
         self._edge: Address | None = None
         self._router: Router | None = None
         self._datagrams: RouterDatagrams | None = None
         self._igd: RouterIgd | None = None
-        self._by: _By | None = None
-        self._silent: set[_By] = set()
+        self._asks_igd = False
+        self._by: By | None = None
+        self._silent: set[By] = set()
         self._timers: list[asyncio.TimerHandle] = []
 
     @property
     def _is_needed(self) -> bool:
-        return bool(self._wanted) or self._watches
+        return bool(self._wanted or self._closing) or self._watches
 
     @property
-    def _asked(self) -> list[RouterDatagrams | RouterIgd]:
-        return [one for one in (self._datagrams, self._igd) if one is not None]
+    def _asked(self) -> dict[By, RouterDatagrams | RouterIgd]:
+        asked: dict[By, RouterDatagrams | RouterIgd] = {}
+        if self._datagrams is not None:
+            asked[By.DATAGRAMS] = self._datagrams
+        if self._igd is not None:
+            asked[By.IGD] = self._igd
+        return asked
 
     def open(self, wanted: Open) -> None:
         """Have the router lead something to one of this hop's ports."""
         key = Key(Transport(str(wanted.proto)), wanted.port)
         is_new = key not in self._wanted
         self._wanted[key] = wanted
+        self._closing.drop(key)
         self._untold.discard(key)
         if not self._timers:
             self._begin()
@@ -97,14 +102,33 @@ class Edge:
             self._timers.append(loop.call_later(_ALONE, self._ask_igd))
 
     def close(self, unwanted: Close) -> None:
-        """Let it lead nothing there any more."""
+        """Let it lead nothing there any more; dom0 is told when it does not.
+
+        It may have been asked for by an earlier run, of which only dom0 knows.
+        """
         key = Key(Transport(str(unwanted.proto)), unwanted.port)
-        if self._wanted.pop(key, None) is None:
-            return
+        was_wanted = self._wanted.pop(key, None) is not None
         self._said.pop(key, None)
-        self._opened.pop(key, None)
-        for asked in self._asked:
-            asked.close(key)
+        outer, _ = self._opened.pop(key, (unwanted.outer, 0))
+        if not was_wanted and outer is None:
+            return
+        self._closing.begin(key, outer or key.inner, ())
+        if not self._timers:
+            self._begin()
+        elif self._router is not None:
+            by = self._by if was_wanted else None
+            self._withdraw(key, outer or key.inner, by, is_ours=was_wanted)
+
+    def _withdraw(
+        self, key: Key, outer: int, by: By | None, *, is_ours: bool = False
+    ) -> None:
+        """Have the router close something; what is not ours, in every way there is."""
+        if not is_ours:
+            self._make_igd()
+        asked = self._asked if by is None else {by: self._asked[by]}
+        self._closing.begin(key, outer, asked)
+        for one in asked.values():
+            one.withdraw(key, outer)
 
     def watch(self, wanted: bool) -> None:
         """Tell dom0, or not any more, the router's address on its other side."""
@@ -114,7 +138,7 @@ class Edge:
         if wanted and not self._timers:
             self._begin()
         else:
-            for asked in self._asked:
+            for asked in self._asked.values():
                 asked.watch(wanted)
             self._tell_outside()
 
@@ -139,9 +163,10 @@ class Edge:
         for wanted in list(self._wanted.values()):
             self.close(Close(wanted.proto, wanted.port))
         self._watches = False
+        self._closing.clear()
         loop = asyncio.get_running_loop()
         # What withdraws gets a moment to be heard.
-        loop.call_later(1.0, self._end, *self._asked)
+        loop.call_later(1.0, self._end, *self._asked.values())
         self._forget()
 
     def _forget(self) -> None:
@@ -149,6 +174,7 @@ class Edge:
             timer.cancel()
         self._timers = []
         self._router = self._datagrams = self._igd = self._by = self._edge = None
+        self._asks_igd = False
         self._silent.clear()
         self._opened.clear()
 
@@ -166,7 +192,7 @@ class Edge:
             return
         try:
             self._datagrams = RouterDatagrams(
-                router, self.seed, lambda event: self._take(_By.DATAGRAMS, event)
+                router, self.seed, lambda event: self._take(By.DATAGRAMS, event)
             )
         except OSError as error:
             _log.warning("router %s: %s", router.address, error)
@@ -175,12 +201,14 @@ class Edge:
             self._datagrams.watch(True)
         for key in self._wanted:
             self._ask(key)
+        for key, outer in self._closing:
+            self._withdraw(key, outer, None)
 
     def _ask(self, key: Key) -> None:
         lifetime = self._wanted[key].lifetime
-        if self._datagrams is not None and self._by is not _By.IGD:
+        if self._datagrams is not None and self._by is not By.IGD:
             self._datagrams.open(key, lifetime)
-        if self._igd is not None and self._by is not _By.DATAGRAMS:
+        if self._igd and self._asks_igd and self._by is not By.DATAGRAMS:
             self._igd.open(key, lifetime)
 
     def _ask_igd(self) -> None:
@@ -188,26 +216,32 @@ class Edge:
         has_heard = self._by is not None or (
             self._edge is not None and not self._wanted
         )
-        if self._igd is not None or has_heard or self._router is None:
+        if self._asks_igd or has_heard or self._router is None:
+            return
+        self._asks_igd = True
+        self._make_igd()
+        if self._igd is None:
+            self._take(By.IGD, NoAnswer())
+            return
+        for key in self._wanted:
+            self._igd.open(key, self._wanted[key].lifetime)
+
+    def _make_igd(self) -> None:
+        if self._igd is not None or self._router is None:
             return
         try:
-            self._igd = RouterIgd(
-                self._router, lambda event: self._take(_By.IGD, event)
-            )
+            self._igd = RouterIgd(self._router, lambda event: self._take(By.IGD, event))
         except OSError as error:
             _log.warning("router %s: %s", self._router.address, error)
-            self._take(_By.IGD, NoAnswer())
             return
         if self._watches:
             self._igd.watch(True)
-        for key in self._wanted:
-            self._igd.open(key, self._wanted[key].lifetime)
 
     def _look_again(self) -> None:
         loop = asyncio.get_running_loop()
         self._timers = [loop.call_later(_LOOK_AGAIN, self._look_again)]
         if not self._is_needed:
-            self._end(*self._asked)
+            self._end(*self._asked.values())
             self._forget()
         else:
             self.look()
@@ -219,17 +253,22 @@ class Edge:
             self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._end(*self._asked)
+        self._end(*self._asked.values())
         for key in list(self._opened):
             self._fail(key, Failure.SILENT)
         self._forget()
         self._tell_outside()
         self._begin()
 
-    def _take(self, by: _By, event: ClientEvent) -> None:
+    def _take(self, by: By, event: ClientEvent) -> None:
         """Take in what happened; of one who is not kept to, only that he can open."""
         if isinstance(event, NoAnswer):
+            for key, _ in self._closing:
+                self._take_closed(by, MappingClosed(key, is_confirmed=False))
             self._take_silence(by)
+            return
+        if isinstance(event, MappingClosed):
+            self._take_closed(by, event)
             return
         if isinstance(event, MappingOpened | MappingRefused) and self._by is None:
             self._keep_to(by)
@@ -248,22 +287,27 @@ class Edge:
         elif isinstance(event, MappingLost):
             self._fail(event.key, Failure.SILENT)
 
-    def _take_silence(self, by: _By) -> None:
+    def _take_closed(self, by: By, event: MappingClosed) -> None:
+        key = event.key
+        if self._closing.finish(key, by, is_confirmed=event.is_confirmed):
+            self._say(Closed(Proto(str(key.transport)), key.inner))
+
+    def _take_silence(self, by: By) -> None:
         if by is self._by:
             # It may have another protocol by now, for one after an update.
             self._begin_anew()
             return
         self._silent.add(by)
-        if by is _By.DATAGRAMS:
+        if by is By.DATAGRAMS:
             self._ask_igd()
-        if self._silent == set(_By) and self._by is None:
+        if self._silent == set(By) and self._by is None:
             self._give_up()
 
-    def _keep_to(self, by: _By) -> None:
+    def _keep_to(self, by: By) -> None:
         """Go on with one protocol, and take back what was asked by the other."""
         self._by = by
         _log.info("the router is asked by %s", by)
-        other = self._igd if by is _By.DATAGRAMS else self._datagrams
+        other = self._igd if by is By.DATAGRAMS else self._datagrams
         if other is not None:
             for key in self._wanted:
                 other.close(key)

@@ -53,10 +53,13 @@ class RouterDatagrams:
 
     def open(self, key: Key, lifetime: int) -> None:
         """Have the router lead its port of this number, or another, to ours."""
-        text = self._seed + f"{key.transport} {key.inner}".encode()
-        nonce = hashlib.sha256(text).digest()[:_NONCE]
+        nonce = self._nonce(key)
         self._client.start(key, key.inner, lifetime, nonce, self._loop.time())
         self._turn()
+
+    def _nonce(self, key: Key) -> bytes:
+        text = self._seed + f"{key.transport} {key.inner}".encode()
+        return hashlib.sha256(text).digest()[:_NONCE]
 
     def watch(self, wanted: bool) -> None:
         """Ask for the router's address on its other side, whatever is open."""
@@ -66,6 +69,11 @@ class RouterDatagrams:
     def close(self, key: Key) -> None:
         """Let it lead nothing there any more."""
         self._client.stop(key, self._loop.time())
+        self._turn()
+
+    def withdraw(self, key: Key, _outer: int) -> None:
+        """Let it lead nothing there, which an earlier run may have asked for."""
+        self._client.withdraw(key, self._nonce(key), self._loop.time())
         self._turn()
 
     def end(self) -> None:

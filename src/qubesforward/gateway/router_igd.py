@@ -56,6 +56,11 @@ class RouterIgd:
         self._client.close(key, self._loop.time())
         self._turn()
 
+    def withdraw(self, key: Key, outer: int) -> None:
+        """Let its port lead nothing there, which an earlier run may have asked for."""
+        self._client.withdraw(key, outer, self._loop.time())
+        self._turn()
+
     def end(self) -> None:
         """Stop asking; what is open ends with its lifetime."""
         if self._timer is not None:

@@ -127,6 +127,14 @@ class DatagramClient:
             return
         wanted.begin(State.CLOSING, now)
 
+    def withdraw(self, key: Key, nonce: bytes, now: float) -> None:
+        """Have the router close what an earlier client may have opened."""
+        if key in self._wanted:
+            self.stop(key, now)
+            return
+        self._wanted[key] = wanted = Wanted(key, nonce, 0, 0, now)
+        wanted.begin(State.CLOSING, now)
+
     def next_event(self) -> ClientEvent | None:
         """Return what has happened, one by one."""
         return self._events.pop(0) if self._events else None
@@ -205,8 +213,8 @@ class DatagramClient:
         if via is Via.NATPMP:
             self._ask_edge(due)
         for wanted in self._wanted.values():
-            if wanted.state is State.ASKING:
-                wanted.begin(State.ASKING, due)
+            if wanted.state is not State.RESTING:
+                wanted.begin(wanted.state, due)
 
     def _ask_edge(self, due: float) -> None:
         if self._edge_question is None:

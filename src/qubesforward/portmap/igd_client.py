@@ -35,7 +35,15 @@ from qubesforward.portmap.client_events import (
 )
 from qubesforward.portmap.http_client import Answer, AnswerReader, MalformedResponse
 from qubesforward.portmap.igd_finder import Question, RouterFinder, Stage, ask, read
-from qubesforward.portmap.igd_opening import REFUSED_FOR, Opening, Quirks, State
+from qubesforward.portmap.igd_opening import (
+    CHECK,
+    DELETE,
+    ENDLESS,
+    REFUSED_FOR,
+    Opening,
+    Quirks,
+    State,
+)
 from qubesforward.portmap.mapping import Key, Via
 from qubesforward.portmap.soap import Fault, MalformedSoap
 
@@ -129,6 +137,21 @@ class IgdClient:
                 self._forget(opening, is_confirmed=False)
         else:
             self._forget(opening, is_confirmed=True)
+
+    def withdraw(self, key: Key, outer: int, now: float) -> None:
+        """Have the router close what an earlier client may have opened.
+
+        `outer` may be another host's by now: it is looked at first.
+        """
+        if key in self._openings:
+            self.close(key, now)
+            return
+        opening = Opening(key, outer, 0, now, State.CLOSING, is_unsure=True)
+        self._openings[key] = opening
+        if self._finder.stage is Stage.IDLE:
+            self._finder.begin(now)
+        elif self._finder.stage is Stage.RESTING:
+            self._forget(opening, is_confirmed=False)
 
     def _forget(self, opening: Opening, is_confirmed: bool) -> None:
         del self._openings[opening.key]
@@ -240,22 +263,34 @@ class IgdClient:
         opening = call.opening
         if opening is None:
             self._note_edge(_parse_address(arguments), now)
-        elif call.action == "DeletePortMapping":
+        elif call.action == DELETE:
             self._take_deleted(opening, now, is_confirmed=True)
+        elif call.action == CHECK:
+            self._take_found_entry(opening, arguments, now)
         else:
             outer = opening.outer
             if call.action == "AddAnyPortMapping":
                 outer = _parse_port(arguments)
             self._take_added(opening, outer, now)
 
+    def _take_found_entry(
+        self, opening: Opening, untrusted_arguments: dict[str, str], now: float
+    ) -> None:
+        opening.is_unsure, opening.due = False, now
+        if opening.state is not State.CLOSING:
+            return
+        leads_to = untrusted_arguments.get("NewInternalClient", "").strip()
+        port = untrusted_arguments.get("NewInternalPort", "").strip()
+        if (leads_to, port) != (str(self._own), str(opening.key.inner)):
+            self._forget(opening, is_confirmed=True)
+
     def _take_added(self, opening: Opening, outer: int, now: float) -> None:
         if opening.state is State.CLOSING:
             opening.outer, opening.due = outer, now
             return
         opening.note_added(outer, now)
-        self._events.append(
-            MappingOpened(opening.key, outer, opening.lifetime, self._edge)
-        )
+        lifetime = ENDLESS if self._quirks.only_permanent else opening.lifetime
+        self._events.append(MappingOpened(opening.key, outer, lifetime, self._edge))
 
     def _take_deleted(self, opening: Opening, now: float, is_confirmed: bool) -> None:
         if opening.state is State.CLOSING:
@@ -269,7 +304,7 @@ class IgdClient:
         if opening is None:
             # Without this action there is no address to tell, and that is all.
             self._note_edge(None, now)
-        elif call.action == "DeletePortMapping":
+        elif call.action in (CHECK, DELETE):
             self._take_deleted(opening, now, is_confirmed=code == _GONE)
         elif opening.state is State.CLOSING:
             # Maybe it was open before: now it is deleted.

@@ -25,6 +25,12 @@ from qubesforward.portmap.soap import Arguments
 NAME = "Qubes"
 """What the router lists the mapping as: no word about which qube."""
 
+CHECK, DELETE = "GetSpecificPortMappingEntry", "DeletePortMapping"
+"""Actions of WANIPConnection."""
+
+ENDLESS = 2**32 - 1
+"""Seconds of a lease without an end."""
+
 MAX_PORTS = 5
 """Outer ports that are tried when others have them."""
 
@@ -61,7 +67,10 @@ class Quirks:
 
 @dataclass
 class Opening:
-    """One port of ours. `due`: when to ask next; `end`: of what the router gave."""
+    """One port of ours. `due`: when to ask next; `end`: of what the router gave.
+
+    `is_unsure`: its outer port may lead to somebody else, and be none of ours to close.
+    """
 
     key: Key
     wanted: int
@@ -73,6 +82,7 @@ class Opening:
     ports_tried: int = 0
     failures: int = 0
     was_asked: bool = False
+    is_unsure: bool = False
 
     def __post_init__(self) -> None:
         self.outer = self.wanted
@@ -94,7 +104,7 @@ class Opening:
     def action(self, quirks: Quirks) -> str:
         """Return what to call next."""
         if self.state is State.CLOSING:
-            return "DeletePortMapping"
+            return CHECK if self.is_unsure else DELETE
         # What is open stays at its port, so it is renewed by its number.
         is_any = quirks.has_any and self.state is not State.OPEN
         return "AddAnyPortMapping" if is_any else "AddPortMapping"

@@ -18,10 +18,11 @@ for what it is and then ``name=value`` words:
                                               held client=… proto=… inner=… outer=…
                                                   lifetime=… holder=natpmp,igd src=…
                                               open proto=udp port=5000 lifetime=3600
-                                              close proto=udp port=5000
+                                              close proto=udp port=5000 outer=5000
     opened proto=udp port=5000 outer=5000
         lifetime=3600 address=198.51.100.1
     failed proto=udp port=5000 reason=refused
+    closed proto=udp port=5000
                                               seed value=0a…
                                               watch wanted=yes
     outside address=198.51.100.1
@@ -122,6 +123,14 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Closed:
+    """The router outside has said that it leads nothing to this hop's `port` now."""
+
+    proto: Proto
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outside:
     """The address that the router outside has on its other side; None: not known."""
 
@@ -203,10 +212,15 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """The router outside need not lead anything to this hop's `port` any more."""
+    """The router outside is to lead nothing to this hop's `port` any more.
+
+    `outer` is its port that did, as far as dom0 knows: this gateway may be another one
+    than the one that asked for it.
+    """
 
     proto: Proto
     port: int
+    outer: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +240,7 @@ class Watch:
     wanted: bool = False
 
 
-FromGateway = Map | Unmap | Opened | Failed | Outside
+FromGateway = Map | Unmap | Opened | Failed | Closed | Outside
 FromDom0 = (
     Client | NoClient | GrantedMap | Held | Denied | Gone | Open | Close | Watch | Seed
 )
@@ -236,6 +250,7 @@ _FROM_GATEWAY: dict[str, type[Any]] = {
     "unmap": Unmap,
     "opened": Opened,
     "failed": Failed,
+    "closed": Closed,
     "outside": Outside,
 }
 _FROM_DOM0: dict[str, type[Any]] = {
@@ -330,6 +345,7 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
 _OWN_PARSERS: Mapping[tuple[type, str], Callable[[str, str], Any]] = {
     (Held, "holder"): _parse_holders,
     (Opened, "outer"): _PORT,
+    (Close, "outer"): _PORT,
     (Denied, "reason"): lambda value, name: parse_choice(Denial, value, name),
     (Failed, "reason"): lambda value, name: parse_choice(Failure, value, name),
 }
