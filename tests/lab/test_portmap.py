@@ -228,12 +228,21 @@ class TestForwardOfTheUsers:
                 assert forward["edge"] == f"{EDGE}:5400"
             eventually(lambda: reach(granting, "internet", 5400, "tcp"), None)
 
-    def test_is_not_seen_by_programs(self, granting: RunningLab) -> None:
-        rule = "forwardtype=external proto=tcp srcports=5410"
+    def test_is_told_to_programs_that_want_the_port_and_stays(
+        self, granting: RunningLab
+    ) -> None:
+        rule = (
+            "forwardtype=external proto=tcp srcports=5411 dstports=5410 reach=internet"
+        )
         with forwarded(granting, "work", rule):
             assert listed(granting) == []
-            assert natpmpc(granting, "work", 5410, 0, "tcp", 0) is not None
-            assert [f["state"] for f in forwards_of(granting, "work")] == ["active"]
+            told = natpmpc(granting, "work", 5410, 5410, "tcp", 60)
+            assert told is not None
+            assert told.outer == 5411
+            for _ in range(2):
+                assert natpmpc(granting, "work", 5410, 0, "tcp", 0) is None
+            (forward,) = forwards_of(granting, "work")
+            assert (forward["origin"], forward["state"]) == ("user", "active")
 
 
 class TestSwitch:

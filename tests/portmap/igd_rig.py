@@ -91,6 +91,7 @@ class Rig:
         )
         self.server.set_outside(IPv4Address(OUTSIDE), self.now)
         self.allows = True
+        self.is_static = False
         self.asked: list[Asked] = []
 
     def connect(self) -> IgdConnection:
@@ -106,7 +107,13 @@ class Rig:
                     self.asked.append(event)
                     if self.allows:
                         wish = event.wish
-                        self.table.grant(wish.key, wish.outer, wish.lifetime, self.now)
+                        self.table.grant(
+                            wish.key,
+                            wish.outer,
+                            wish.lifetime,
+                            self.now,
+                            is_static=self.is_static,
+                        )
                 elif isinstance(event, Settled):
                     self.server.settle(event.key, self.now)
 

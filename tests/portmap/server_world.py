@@ -70,6 +70,7 @@ def result_of(answer: bytes | None) -> tuple[Result, int]:
 class World:
     """`now` is set by tests. `decides`: grant at once; otherwise `asked` is kept.
 
+    `is_static`: what is granted is there by the user's own forward.
     A grant gives the port that is wished for, or else the next free one from 50000 on.
     """
 
@@ -77,6 +78,7 @@ class World:
     client: Address = CLIENT
     outside: Address | None = OUTSIDE
     longest: int = 86400
+    is_static: bool = False
     now: float = 1000.0
     asked: list[Asked] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -121,7 +123,7 @@ class World:
                 return
             outer, self._next = self._next, self._next + 1
         lifetime = min(event.wish.lifetime, self.longest)
-        self.table.grant(key, outer, lifetime, self.now)
+        self.table.grant(key, outer, lifetime, self.now, is_static=self.is_static)
 
     def take(self, transport: str, outer: int) -> None:
         """Let an outer port be somebody else's."""

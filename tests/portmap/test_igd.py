@@ -330,3 +330,12 @@ def test_answers_name_the_version_that_was_called(rig: Rig) -> None:
         output = rig.send(rig.post("GetStatusInfo", (), service))
         assert f'Response xmlns:u="{service}"'.encode() in output
         assert b"\r\nExt:\r\n" in output
+
+
+def test_what_the_user_made_is_listed_and_stays(rig: Rig) -> None:
+    rig.is_static = True
+    assert rig.call("AddPortMapping", mapping(80, 8080)) == {}
+    assert rig.fault("DeletePortMapping", which(80)) == 606
+    # Not led elsewhere, either.
+    assert rig.fault("AddPortMapping", mapping(80, 9090)) == 718
+    assert rig.held() == [("tcp", 80, 8080)]

@@ -154,6 +154,16 @@ class TestDeletion:
         left = {key.transport for key, _ in world.table.list_open()}
         assert left == {Transport.TCP}
 
+    @pytest.mark.parametrize("port", [8080, 0])
+    def test_of_what_the_user_made_is_not_authorized(self, port: int) -> None:
+        world = World(is_static=True)
+        world.send(natpmp_map(TCP, 8080, 8443, 7200))
+        answer = world.send(natpmp_map(TCP, port, 0, 0))
+        assert _hex(answer) == f"00820002 00000000 {port:04x}0000 00000000"
+        assert world.released == []
+        again = world.send(natpmp_map(TCP, 8080, 0, 7200))
+        assert _hex(again) == "00820000 00000000 1f9020fb 00001c20"
+
     def test_works_without_an_outside(self) -> None:
         world = World()
         world.send(natpmp_map(TCP, 8080, 8443, 7200))

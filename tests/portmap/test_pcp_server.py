@@ -157,6 +157,23 @@ class TestDeletion:
         world.send(pcp_map(0, protocol=0, lifetime=0))
         assert world.released == [Key(Transport.UDP, 8080), KEY]
 
+    def test_of_what_the_user_made_is_not_authorized(self) -> None:
+        world = World(is_static=True)
+        world.send(pcp_map(8080, suggested=8443))
+        answer = world.send(pcp_map(8080, lifetime=0))
+        assert result_of(answer)[0] is Result.NOT_AUTHORIZED
+        assert world.released == []
+        # It is nobody's, so everybody is told of it.
+        response = _read(world.send(pcp_map(8080, SECOND, suggested=1)))
+        assert (response.result, response.external) == (0, 8443)
+
+    def test_of_what_the_user_made_is_over_with_the_last_who_asked(self) -> None:
+        world = World(is_static=True)
+        world.send(pcp_map(8080))
+        world.now += 3601
+        world.table.expire(world.now)
+        assert world.table.list_open() == []
+
     def test_takes_back_a_request_that_waits(self) -> None:
         world = World(decides=False)
         world.send(pcp_map(8080))

@@ -16,11 +16,13 @@ from qubesforward.daemon.hops import Hops
 from qubesforward.daemon.mappings import Mapping, Mappings, Place
 from qubesforward.daemon.reconciler import Reconciler
 from qubesforward.daemon.router_memory import RouterMemory
+from qubesforward.daemon.standing import Standing
 from qubesforward.daemon.topology import Topology
 from qubesforward.model.hosts import Address
-from qubesforward.model.rule import ForwardRule, Reach
+from qubesforward.model.rule import ForwardRule, Proto, Reach
 from qubesforward.plan.snapshot import Qube
 from qubesforward.qubes.mapping_wire import (
+    LAST_LIFETIME,
     Client,
     Close,
     Closed,
@@ -113,6 +115,23 @@ class Gateways:
         policy = None if qube is None else qube.portmap
         link.deny(place, Denied(*place, reason, retry), policy)
 
+    def tell_standing(
+        self, link: Link, qube: Qube, asked: Map, found: Standing
+    ) -> None:
+        """Tell a gateway that the user's own forward leads to a port already."""
+        left = LAST_LIFETIME
+        if found.until is not None:
+            left = min(left, int(found.until - self._now()))
+        outer = self._dialled(qube, asked.proto, found.outer)
+        place = asked.client, asked.proto, asked.inner
+        if left > 0:
+            link.send(GrantedMap(*place, outer, left, static=True))
+
+    def tell_gone(self, source: str, place: Place) -> None:
+        """Tell a gateway that a port that it was told of leads nowhere any more."""
+        if (link := self._links.get(source)) is not None:
+            link.send(Gone(*place))
+
     def lift(self, qube: Qube) -> None:
         """Take back what was denied to a qube: its programs may ask again at once."""
         for link in self._links.values():
@@ -133,8 +152,7 @@ class Gateways:
         for place, source in list(self._told.items()):
             if self._mappings.find(place) is None:
                 del self._told[place]
-                if (link := self._links.get(source)) is not None:
-                    link.send(Gone(*place))
+                self.tell_gone(source, place)
         for place in self._mappings.take_cut():
             if place in self._told and (found := self._mappings.find(place)):
                 self._answer_now(found)
@@ -270,9 +288,11 @@ class Gateways:
         qube = self._topology.snapshot.get(mapping.qube)
         if qube is None or mapping.reach is not Reach.INTERNET:
             return mapping.outer
-        hop = self._find_outermost(qube)
-        said = self.edges.find(hop, mapping.proto, mapping.outer)
-        return said.outer if isinstance(said, Opened) else mapping.outer
+        return self._dialled(qube, mapping.proto, mapping.outer)
+
+    def _dialled(self, qube: Qube, proto: Proto, outer: int) -> int:
+        said = self.edges.find(self._find_outermost(qube), proto, outer)
+        return said.outer if isinstance(said, Opened) else outer
 
     def answer(self, mapping: Mapping) -> None:
         """Tell the gateway of a mapping, once the router outside has answered."""

@@ -24,7 +24,9 @@ from qubesforward.daemon.hop import Hop
 from qubesforward.daemon.hops import Hops
 from qubesforward.daemon.mappings import Mapping, Mappings, Place
 from qubesforward.daemon.pace import Pace
+from qubesforward.daemon.questions import Questions
 from qubesforward.daemon.reconciler import Reconciler
+from qubesforward.daemon.standing import Standing, StandingForwards
 from qubesforward.daemon.topology import Topology
 from qubesforward.model.rule import ForwardRule, Origin, Reach
 from qubesforward.model.text import format_rule
@@ -70,14 +72,15 @@ class PortmapDesk:
         self._gateways = gateways
         self._reconciler = reconciler
         self._audit = audit
-        self._announcer = announcer
         self._now = now
-        self._waiting: dict[str, dict[Place, tuple[Link, Map]]] = {}
+        self.questions = Questions(
+            self.consent, topology, gateways, audit, announcer, now
+        )
         self._news: list[AuditEvent] = []
         self._fresh: list[Mapping] = []
         self._allotment = Allotment(mappings, topology, reconciler, now, boot_id)
+        self._standing = StandingForwards(reconciler, self._is_refused)
         self._commit: asyncio.TimerHandle | None = None
-        self._late: asyncio.TimerHandle | None = None
         self._saving: asyncio.TimerHandle | None = None
         self._pace = Pace()
 
@@ -87,7 +90,8 @@ class PortmapDesk:
 
     def stop(self) -> None:
         """Keep what is known for the next run."""
-        for timer in (self._commit, self._late, self._saving):
+        self.questions.stop()
+        for timer in (self._commit, self._saving):
             if timer is not None:
                 timer.cancel()
         self._save()
@@ -132,6 +136,10 @@ class PortmapDesk:
         if held is not None:
             self._renew(link, held, asked, policy)
             return
+        standing = self._standing.find(qube, policy, place)
+        if standing is not None:
+            self._tell_standing(link, qube, asked, standing)
+            return
         is_held = self._mappings.has_inner(qube.name, asked.inner)
         decision = self.consent.decide(qube, asked.inner, is_held=is_held, now=now)
         if decision is Decision.YES:
@@ -140,23 +148,21 @@ class PortmapDesk:
             retry = self.consent.rest_left(qube.uuid, now)
             self._gateways.deny(link, asked, Denial.DENIED, retry)
         else:
-            self._put_question(link, qube, asked)
+            self.questions.put(link, qube, asked)
 
-    def _put_question(self, link: Link, qube: Qube, asked: Map) -> None:
-        question, is_new = self.consent.ask(
-            qube, asked.inner, asked.proto, asked.outer, self._now()
-        )
+    def _tell_standing(
+        self, link: Link, qube: Qube, asked: Map, standing: Standing
+    ) -> None:
+        if asked.src:
+            # What is open to all cannot be for some only, and a filter must hold.
+            self._gateways.deny(link, asked, Denial.DENIED, _SHORT)
+            return
+        if asked.exact and asked.outer != standing.outer:
+            self._gateways.deny(link, asked, Denial.CONFLICT, _SHORT)
+            return
         place = asked.client, asked.proto, asked.inner
-        is_news = question.add_via(asked.holder.partition(":")[0], asked.name)
-        is_news |= place not in self._waiting.get(question.id, ())
-        self._waiting.setdefault(question.id, {})[place] = link, asked
-        if is_new:
-            reason = f"{_describe(question)}, request {question.id}"
-            self._note(Happening.REQUESTED, qube.name, reason)
-            self._arm_late()
-        if is_new or is_news:
-            # Not of each repetition: who listens would be flooded.
-            self._announcer.announce(qube.name, "portmap-requested", id=question.id)
+        self._standing.note_told(link.source, qube.name, place, standing)
+        self._gateways.tell_standing(link, qube, asked, standing)
 
     def _renew(
         self, link: Link, held: Mapping, asked: Map, policy: PortmapPolicy
@@ -220,26 +226,16 @@ class PortmapDesk:
         held = self._mappings.find(place)
         if qube is None or (held is not None and held.qube != qube.name):
             return
-        for question_id, waiting in list(self._waiting.items()):
-            if waiting.pop(place, None) is not None and not waiting:
-                self._end_question(question_id)
+        self.questions.withdraw(place)
+        self._standing.forget(place)
         if self._mappings.release(place) is not None:
             self._gateways.forget(place)
             self._plan_soon()
 
-    # Answers of the user
-
-    def require(self, question_id: str, qube: str) -> None:
-        """Raise `NoSuchRequest` for a question that is not about a qube."""
-        if qube not in ("", "dom0"):
-            self.consent.require(question_id, qube)
-
     def grant(self, question_id: str, scope: Scope, by: str) -> Question:
         """Take in a yes to a question; raises `NoSuchRequest`."""
-        question = self.consent.grant(question_id, scope, self._now())
-        reason = f"{_describe(question)}: {scope}"
-        self._note(Happening.GRANTED, question.qube, reason, by)
-        for link, asked in self._end_question(question_id):
+        question, waiting = self.questions.grant(question_id, scope, by)
+        for link, asked in waiting:
             qube = self._gateways.find_client(link, asked.client)
             if qube is not None and qube.uuid == question.uuid:
                 self._grant(link, qube, asked, "user")
@@ -249,26 +245,6 @@ class PortmapDesk:
         # Whoever answered must not be asked again because this process ends now.
         self._save()
         return question
-
-    def deny(self, question_id: str, by: str) -> Question:
-        """Take in a no to a question; raises `NoSuchRequest`."""
-        question = self.consent.deny(question_id, self._now())
-        self._decline(question, by, "the user said no")
-        return question
-
-    def _decline(self, question: Question, by: str, why: str) -> None:
-        reason = f"{_describe(question)}: {why}"
-        self._note(Happening.DECLINED, question.qube, reason, by)
-        retry = self.consent.rest_left(question.uuid, self._now())
-        for link, asked in self._end_question(question.id):
-            self._gateways.deny(link, asked, Denial.DENIED, retry)
-
-    def _end_question(self, question_id: str) -> list[tuple[Link, Map]]:
-        """Forget a question, and return who waits for its answer."""
-        self.consent.drop(question_id)
-        self._announcer.announce("dom0", "portmap-answered", id=question_id)
-        waiting = self._waiting.pop(question_id, {}).values()
-        return [each for each in waiting if self._gateways.is_current(each[0])]
 
     def close(
         self, qube: Qube, rules: Sequence[ForwardRule], by: str
@@ -297,12 +273,6 @@ class PortmapDesk:
                 ]
             )
         return {rule.place for rule in closed}
-
-    def find_reach(self, question: Question) -> Reach:
-        """Return how far what is asked for would reach."""
-        qube = self._topology.snapshot.get(question.qube)
-        policy = None if qube is None else qube.portmap
-        return Reach.LAN if policy is None else policy.reach
 
     def list_vias(self, qube: str) -> dict[ForwardRule, list[str]]:
         """Return by which protocols a qube's mappings are held, by their places."""
@@ -367,9 +337,11 @@ class PortmapDesk:
         """Take back what was not planned, and tell gateways what has changed."""
         plan = self._reconciler.plan
         self._allotment.note_planned()
+        self._standing.note_planned()
         self._drop_unplanned(plan)
         self.drop_refused()
-        self._drop_questions()
+        self.questions.follow()
+        self._drop_standing()
         self._distrust()
         self._gateways.tell_all()
         if self._commit is None:
@@ -386,6 +358,24 @@ class PortmapDesk:
                     self._mappings.remove(each.place)
                     self._plan_soon()
 
+    def _drop_standing(self) -> None:
+        """Tell gateways which of the user's forwards lead to their ports no more."""
+
+        def find(name: str, place: Place) -> Standing | None:
+            qube = self._topology.snapshot.get(name)
+            if qube is None or qube.portmap is None:
+                return None
+            if place[0] not in (qube.ip, qube.ip6):
+                return None
+            return self._standing.find(qube, qube.portmap, place)
+
+        for source, place in self._standing.take_ended(find):
+            self._gateways.tell_gone(source, place)
+
+    def _is_refused(self, outcome: Outcome) -> bool:
+        hops = {name: hop for name, hop in self._hops.open.items() if hop.refused}
+        return bool(hops) and _is_refused(outcome, hops)
+
     def drop_refused(self) -> None:
         """Take back what a hop says it does not open: the program must be told."""
         hops = {name: hop for name, hop in self._hops.open.items() if hop.refused}
@@ -398,41 +388,12 @@ class PortmapDesk:
                     self._mappings.remove(each.place)
                     self._plan_soon()
 
-    def _drop_questions(self) -> None:
-        snapshot = self._topology.snapshot
-        for question in list(self.consent.questions):
-            qube = snapshot.get(question.qube)
-            is_there = qube is not None and qube.running and qube.portmap is not None
-            if qube is None or not is_there or qube.uuid != question.uuid:
-                self._end_question(question.id)
-
     def _distrust(self) -> None:
         """Trust no qube until reboot whose programs get nothing any more."""
         off = {q.uuid for q in self._topology.snapshot.values() if q.portmap is None}
         if self.consent.until_reboot & off:
             self.consent.until_reboot -= off
             self._save()
-
-    # Questions that nobody answers
-
-    def _arm_late(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-        end = self.consent.find_next_end()
-        if end is not None:
-            delay = max(0.0, end - self._now())
-            loop = asyncio.get_running_loop()
-            self._late = loop.call_later(delay, self._take_late)
-
-    def _take_late(self) -> None:
-        for question in self.consent.take_late(self._now()):
-            self._decline(question, "", "nobody answered")
-        self._arm_late()
-
-    def _note(self, kind: Happening, qube: str, reason: str, by: str = "") -> None:
-        origin = str(Origin.PORTMAP)
-        event = AuditEvent(kind, qube=qube, reason=reason, origin=origin, by=by)
-        self._audit.record([event])
 
 
 def _is_refused(outcome: Outcome, hops: dict[str, Hop]) -> bool:
@@ -441,8 +402,3 @@ def _is_refused(outcome: Outcome, hops: dict[str, Hop]) -> bool:
         for step in outcome.steps
         if step.qube in hops
     )
-
-
-def _describe(question: Question) -> str:
-    protos = "+".join(sorted(question.protos))
-    return f"port {question.inner}/{protos}"

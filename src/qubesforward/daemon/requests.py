@@ -37,7 +37,7 @@ class Requests:
         found = [q for q in self._desk.consent.questions if qube in ("", q.qube)]
         return {
             "requests": [
-                {**_describe(each), "reach": str(self._desk.find_reach(each))}
+                {**_describe(each), "reach": str(self._desk.questions.find_reach(each))}
                 for each in found
             ]
         }
@@ -52,7 +52,7 @@ class Requests:
     async def deny(self, call: Call) -> None:
         """Say no; raises `NoSuchRequest`, `InvalidRule`."""
         question_id, scope = self._parse(call, _DENIALS)
-        question = self._desk.deny(question_id, call.source)
+        question = self._desk.questions.deny(question_id, call.source)
         if scope is Scope.NEVER:
             await self._set_feature(question.qube, b"")
 
@@ -62,7 +62,8 @@ class Requests:
         if untrusted_scope not in ("", *scopes):
             raise InvalidRule(f"{untrusted_scope!a}: give one of {', '.join(scopes)}")
         # Who may answer for one qube may not for another.
-        self._desk.require(question_id, call.dest)
+        if call.dest not in ("", "dom0"):
+            self._desk.consent.require(question_id, call.dest)
         return question_id, Scope(untrusted_scope or Scope.ONCE)
 
     async def _set_feature(self, qube: str, value: bytes) -> None:

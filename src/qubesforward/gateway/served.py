@@ -146,7 +146,9 @@ class Served:
         was_checked = key in self._checked
         self._checked.discard(key)
         if isinstance(message, GrantedMap):
-            self.table.grant(key, message.outer, message.lifetime, now)
+            outer, lifetime = message.outer, message.lifetime
+            is_static = message.static
+            self.table.grant(key, outer, lifetime, now, is_static=is_static)
         elif isinstance(message, Held) and not self._is_new:
             # The client was told that it is gone, and dom0 did not hear of that.
             if self.table.find(key) is None:

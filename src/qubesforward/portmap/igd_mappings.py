@@ -107,9 +107,13 @@ class Mappings:
         if owner is None or owner == wish.key:
             return
         holders = self._holders(owner)
-        if holders != {wish.holder}:
+        if holders != {wish.holder} or self._is_static(owner):
             raise Fault(_refuse_conflict(holders, version))
         self._table.release(owner, wish.holder)
+
+    def _is_static(self, key: Key) -> bool:
+        record = self._table.find(key)
+        return record is not None and record.is_static
 
     def _holders(self, key: Key) -> set[Holder]:
         record = self._table.find(key)
@@ -160,10 +164,9 @@ class Mappings:
         return [Entry(key, record.outer, remote, name, left, None)]
 
     def delete(self, entry: Entry) -> None:
-        """Let go of a mapping; Fault 606 if it is held by another protocol."""
-        if entry.holder is None:
+        """Let go of a mapping; Fault 606 for another protocol's, or a static one."""
+        if entry.holder is None or not self._table.release(entry.key, entry.holder):
             raise Fault(606)
-        self._table.release(entry.key, entry.holder)
 
 
 def _refuse_amount(wish: Wish, version: int) -> int:

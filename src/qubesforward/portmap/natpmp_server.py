@@ -87,10 +87,12 @@ class NatPmpServer:
         if request.internal:
             key = Key(request.transport, request.internal)
             self.waiting.take(key)
-            self._table.release(key, HOLDER)
+            is_done = self._table.release(key, HOLDER)
         else:
             self.waiting.forget_all(request.transport, HOLDER)
-            self._table.release_all(request.transport, HOLDER)
+            is_done = self._table.release_all(request.transport, HOLDER)
+        if not is_done:
+            return _refuse(request, Result.NOT_AUTHORIZED, epoch)
         # What was not there is deleted as well: 3.4.
         return _answer(request, Result.SUCCESS, epoch, 0, 0)
 

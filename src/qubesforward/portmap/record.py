@@ -34,7 +34,8 @@ class Record:
     `end`: when the grant, or the denial, ends. `sources`: to whom the mapping is open.
     `asked`: to whom it would be by the question that is open. `barred`: until then no
     longer or wider mapping is asked for, because that was denied. `outer` of a denied
-    one is the only port that it was asked for at, and that was taken.
+    one is the only port that it was asked for at, and that was taken. `is_static`: it
+    is there without anybody's asking, and stays when nobody holds it.
     """
 
     state: State
@@ -46,6 +47,7 @@ class Record:
     sources: frozenset[Network] = field(default_factory=frozenset)
     asked: frozenset[Network] = field(default_factory=frozenset)
     barred: float = float("-inf")
+    is_static: bool = False
 
     @property
     def is_open(self) -> bool:

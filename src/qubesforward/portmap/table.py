@@ -143,9 +143,9 @@ class Table:
         return Pending()
 
     def _is_of_another(self, record: Record, holder: Holder) -> bool:
-        return holder.via is Via.PCP and any(
-            other.via is Via.PCP and other != holder for other in record.leases
-        )
+        if record.is_static or holder.via is not Via.PCP:
+            return False
+        return any(other.via is Via.PCP and other != holder for other in record.leases)
 
     def _ask_held(self, record: Record, wish: Wish, now: float) -> Reply:
         end = now + wish.lifetime
@@ -181,7 +181,15 @@ class Table:
         if not held:
             del self._held_by[key.transport, holder]
 
-    def grant(self, key: Key, outer: int, lifetime: int, now: float) -> None:
+    def grant(
+        self,
+        key: Key,
+        outer: int,
+        lifetime: int,
+        now: float,
+        *,
+        is_static: bool = False,
+    ) -> None:
         """Take in that a mapping is there, as it was asked for.
 
         One that nobody wants is released.
@@ -196,7 +204,7 @@ class Table:
         self._settle(key, record, now)
         self._forget_outer(key, record)
         record.state, record.outer, record.end = State.HELD, outer, now + lifetime
-        record.barred = float("-inf")
+        record.barred, record.is_static = float("-inf"), is_static
         self._outers[key.transport, outer] = key
         for lease in record.leases.values():
             # Said unasked, it makes nobody's lease longer: he may be gone.
@@ -256,23 +264,27 @@ class Table:
     def release(self, key: Key, holder: Holder) -> bool:
         """Let a holder go; what nobody holds any more ends. False: it is not his.
 
-        What is not there is released already.
+        What is not there is released already. A static one is nobody's: it stays known
+        as long as somebody asked for it.
         """
         record = self._records.get(key)
         if record is None:
             return True
-        if self._is_of_another(record, holder):
+        if record.is_static or self._is_of_another(record, holder):
             return False
+        self._end_lease(key, record, holder)
+        return True
+
+    def _end_lease(self, key: Key, record: Record, holder: Holder) -> None:
         self._let_go(key, record, holder)
         if not record.leases and record.state is not State.DENIED:
             self._drop(key)
             self._events.append(Released(key))
-        return True
 
-    def release_all(self, transport: Transport, holder: Holder) -> None:
-        """Let a holder go of all its mappings of a protocol."""
-        for key in list(self._held_by.get((transport, holder), ())):
-            self.release(key, holder)
+    def release_all(self, transport: Transport, holder: Holder) -> bool:
+        """Let a holder go of all that it has of a protocol. False: some is not its."""
+        held = list(self._held_by.get((transport, holder), ()))
+        return all([self.release(key, holder) for key in held])
 
     def restore(
         self,
@@ -303,7 +315,7 @@ class Table:
             elif record.state is State.HELD:
                 for holder, lease in list(record.leases.items()):
                     if lease.end <= now:
-                        self.release(key, holder)
+                        self._end_lease(key, record, holder)
 
     def find_next_end(self) -> float | None:
         """Return when `expire` has something to do next, None for never."""

@@ -8,7 +8,7 @@ for what it is and then ``name=value`` words:
     map client=10.137.0.20 proto=udp inner=5000 outer=5000 lifetime=3600 holder=pcp:0a…
         exact=yes src=192.0.2.0/24,192.0.2.9/32 name=some%20program
                                               granted client=… proto=… inner=5000
-                                                  outer=5000 lifetime=3600
+                                                  outer=5000 lifetime=3600 static=yes
                                               denied client=… proto=… inner=5000
                                                   reason=denied retry=600
     unmap client=… proto=… inner=5000         gone client=… proto=… inner=5000
@@ -159,13 +159,17 @@ class NoClient:
 
 @dataclass(frozen=True, slots=True)
 class GrantedMap:
-    """A mapping is there for so many seconds from now."""
+    """A mapping is there for so many seconds from now.
+
+    `static`: by a forward of the user's, which programs cannot delete.
+    """
 
     client: Address
     proto: Proto
     inner: int
     outer: int
     lifetime: int
+    static: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +342,7 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "exact": _parse_yes,
     "beside": _parse_yes,
     "wanted": _parse_yes,
+    "static": _parse_yes,
     "value": _parse_seed,
     "src": _parse_sources,
     "name": _parse_name,
