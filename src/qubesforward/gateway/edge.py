@@ -41,8 +41,9 @@ from qubesforward.qubes.mapping_wire import (
 
 _log = logging.getLogger(__name__)
 
-_ALONE = 1.5
-"""Seconds that PCP and NAT-PMP have before UPnP is asked as well: programs wait."""
+_ALONE = 0.75
+"""Seconds that PCP and NAT-PMP have before UPnP is asked as well: programs wait, and
+dom0 waits for one second in their stead."""
 
 _LINGER = 5.0
 """Seconds after which a router that nothing is wanted of is forgotten."""
