@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -308,6 +312,24 @@ class TestRouterOutside:
             eventually(lambda: life.traces(6134), {"router"})
             life.do("qvm-start sys-net")
             eventually(lambda: life.traces(6134), set(), patience=15)
+
+
+def test_a_gateway_that_waits_does_not_wake(life: Life) -> None:
+    """It looked four times a second whether something had ended."""
+
+    def count_wakes(where: str) -> int:
+        (pid,) = life.lab.pids(where, GATE)
+        status = Path(f"/proc/{pid}/status").read_text()
+        return int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.M)[0])
+
+    def is_asleep(where: str) -> bool:
+        before = count_wakes(where)
+        time.sleep(3)
+        return count_wakes(where) - before <= 3
+
+    with life.mapping(6140):
+        for where in ("sys-firewall", "sys-net"):
+            eventually(partial(is_asleep, where), True, patience=40)
 
 
 @contextmanager

@@ -117,11 +117,16 @@ class Network:
 
 
 def of_both(loss: int = 0, seed: int = 1, speaks: str = "both") -> Network:
-    """Pair a client with our own server, as a router that speaks one or both."""
+    """Pair a client with our own server, as a router that speaks one or both.
+
+    An `old` one speaks NAT-PMP, and drops what it does not know.
+    """
     world = World(now=0.0)
     natpmp = NatPmpServer(world.table, 86400)
 
     def answer(data: bytes, now: float) -> list[bytes]:
+        if speaks == "old" and data[0] == 2:
+            return []
         if speaks == "natpmp" and data[0] == 2:
             refusal = natpmp.receive(data, 1, None, int(now), now)
             return [refusal] if refusal else []

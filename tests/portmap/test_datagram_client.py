@@ -19,6 +19,7 @@ from qubesforward.portmap.client_events import (
     NoAnswer,
 )
 from qubesforward.portmap.datagram_client import DatagramClient
+from qubesforward.portmap.head_start import HEAD_START
 from qubesforward.portmap.mapping import Via
 from qubesforward.portmap.pcp_result import Result
 from qubesforward.portmap.pcp_wire import (
@@ -124,9 +125,13 @@ class TestResending:
         network.start()
         network.run(30)
         assert network.take_events() == [NoAnswer()]
-        versions = [data[0] for _, data in network.take_sent()]
-        assert versions[:2] == [2, 2]
-        assert set(versions[2:]) == {0}
+        sent = network.take_sent()
+        assert [data[0] for time, data in sent if time < HEAD_START] == [2]
+        assert [data[0] for _, data in sent].count(2) == 2
+        # Until PCP has had its time, NAT-PMP is asked nothing that opens anything.
+        early = {data for time, data in sent if time < 8 and data[0] == 0}
+        assert early == {b"\0\0"}
+        assert {data[0] for time, data in sent if time > 10} == {0}
         network.run(600)
         assert 2 in {data[0] for _, data in network.take_sent()}
         # Told once, and asked ever more seldom.
@@ -152,6 +157,46 @@ class TestResending:
         network.run(3600)
         assert {data[0] for _, data in network.sent} == {2}
         assert network.take_events() == [NoAnswer()]
+
+
+class TestHeadStart:
+    """NAT-PMP is tried before PCP has been given up, and PCP is preferred."""
+
+    def test_a_router_that_drops_pcp_is_asked_soon(self) -> None:
+        """It cost nine seconds; no program waits for that long."""
+        network = of_both(speaks="old")
+        network.start()
+        network.run(HEAD_START)
+        assert network.take_events()[-1] == MappingOpened(KEY, 443, 3600, OUTSIDE)
+        assert network.client.via is Via.NATPMP
+
+    def test_is_over_at_once_if_natpmp_was_heard_before(self) -> None:
+        network = of_both(speaks="old")
+        network.start()
+        network.deliver(bytes.fromhex("00800000 00000000 cb007109"))
+        network.run(HEAD_START - 0.1)
+        assert network.client.via is Via.PCP
+        network.run(0.1)
+        assert MappingOpened(KEY, 443, 3600, OUTSIDE) in network.take_events()
+
+    def test_an_answer_in_pcp_wins_if_it_comes_later(self) -> None:
+        network = Network()
+        network.start()
+        network.run(HEAD_START)
+        network.deliver(bytes.fromhex("00800000 00000000 cb007109"))
+        network.run(0)
+        assert network.take_sent()[-1][1][0] == 0
+        network.deliver(opened())
+        assert MappingOpened(KEY, 443, 3600, EDGE) in network.take_events()
+        network.take_sent()
+        network.run(3600)
+        assert {data[0] for _, data in network.take_sent()} == {2}
+
+    def test_nothing_in_natpmp_is_sent_where_pcp_answers(self) -> None:
+        network = of_both()
+        network.start()
+        network.run(10)
+        assert {data[0] for _, data in network.sent} == {2}
 
 
 class TestRenewal:
@@ -319,10 +364,11 @@ class TestClosing:
         assert network.client.next_event() == MappingClosed(KEY, is_confirmed=True)
         assert network.client.get_timer() is None
 
-    @pytest.mark.parametrize("speaks", ["both", "natpmp", "pcp"])
+    @pytest.mark.parametrize("speaks", ["both", "natpmp", "old", "pcp"])
     def test_of_what_an_earlier_run_opened(self, speaks: str) -> None:
         network = of_both(speaks=speaks)
         network.start()
+        network.run(1)
         assert network.world
         assert network.world.table.list_open()
         network.client = DatagramClient(network.address, network.own, lambda: 0.5)
@@ -352,7 +398,7 @@ class TestClosing:
 @given(
     loss=st.integers(0, 25),
     seed=st.integers(0, 2**16),
-    speaks=st.sampled_from(["both", "natpmp", "pcp"]),
+    speaks=st.sampled_from(["both", "natpmp", "old", "pcp"]),
 )
 def test_whatever_is_lost_it_opens_in_the_end_and_closes(
     loss: int, seed: int, speaks: str

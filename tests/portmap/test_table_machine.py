@@ -186,6 +186,14 @@ class TableMachine(RuleBasedStateMachine):
                 assert covered or not there.sources
 
     @invariant()
+    def nothing_ends_unnoticed(self) -> None:
+        found = self.table.find_next_end()
+        next_end = float("inf") if found is None else found
+        for _key, record in self.table.list_open():
+            if record.state is State.HELD:
+                assert all(next_end <= each.end for each in record.leases.values())
+
+    @invariant()
     def everything_is_wanted_by_somebody(self) -> None:
         for key in self.kernel.keys() | self.questions.keys():
             record = self.table.find(key)

@@ -41,11 +41,12 @@ from qubesforward.qubes.mapping_wire import (
 
 _log = logging.getLogger(__name__)
 
-_ALONE = 1.5
-"""Seconds that PCP and NAT-PMP have before UPnP is asked as well: programs wait."""
+_ALONE = 0.75
+"""Seconds that PCP and NAT-PMP have before UPnP is asked as well: programs wait, and
+dom0 waits for one second in their stead."""
 
-_LOOK_AGAIN = 5.0
-"""Seconds between looks whether there is another router now: a laptop moves."""
+_LINGER = 5.0
+"""Seconds after which a router that nothing is wanted of is forgotten."""
 
 
 class Edge:
@@ -70,7 +71,9 @@ class Edge:
         self._asks_igd = False
         self._by: By | None = None
         self._silent: set[By] = set()
-        self._timers: list[asyncio.TimerHandle] = []
+        self._waiting: asyncio.TimerHandle | None = None
+        self._lingering: asyncio.TimerHandle | None = None
+        self._is_begun = False
 
     @property
     def _is_needed(self) -> bool:
@@ -92,14 +95,13 @@ class Edge:
         self._wanted[key] = wanted
         self._closing.drop(key)
         self._untold.discard(key)
-        if not self._timers:
+        if not self._is_begun:
             self._begin()
         elif is_new and self._router is None:
             self._fail(key, Failure.SILENT)
         elif is_new:
             self._ask(key)
-            loop = asyncio.get_running_loop()
-            self._timers.append(loop.call_later(_ALONE, self._ask_igd))
+            self._wait_for_datagrams()
 
     def close(self, unwanted: Close) -> None:
         """Let it lead nothing there any more; dom0 is told when it does not.
@@ -113,11 +115,12 @@ class Edge:
         if not was_wanted and outer is None:
             return
         self._closing.begin(key, outer or key.inner, ())
-        if not self._timers:
+        if not self._is_begun:
             self._begin()
         elif self._router is not None:
             by = self._by if was_wanted else None
             self._withdraw(key, outer or key.inner, by, is_ours=was_wanted)
+        self._linger()
 
     def _withdraw(
         self, key: Key, outer: int, by: By | None, *, is_ours: bool = False
@@ -135,12 +138,13 @@ class Edge:
         if wanted == self._watches:
             return
         self._watches = wanted
-        if wanted and not self._timers:
+        if wanted and not self._is_begun:
             self._begin()
         else:
             for asked in self._asked.values():
                 asked.watch(wanted)
             self._tell_outside()
+        self._linger()
 
     def tell_all(self) -> None:
         """Tell dom0, which has forgotten it, all that the router said.
@@ -170,9 +174,10 @@ class Edge:
         self._forget()
 
     def _forget(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        self._timers = []
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+        self._is_begun = False
         self._router = self._datagrams = self._igd = self._by = self._edge = None
         self._asks_igd = False
         self._silent.clear()
@@ -184,8 +189,7 @@ class Edge:
 
     def _begin(self) -> None:
         """Ask the router of now for all that is wanted."""
-        loop = asyncio.get_running_loop()
-        self._timers.append(loop.call_later(_LOOK_AGAIN, self._look_again))
+        self._is_begun = True
         self._router = router = find_router()
         if router is None:
             self._give_up()
@@ -196,7 +200,7 @@ class Edge:
             )
         except OSError as error:
             _log.warning("router %s: %s", router.address, error)
-        self._timers.append(loop.call_later(_ALONE, self._ask_igd))
+        self._wait_for_datagrams()
         if self._watches and self._datagrams is not None:
             self._datagrams.watch(True)
         for key in self._wanted:
@@ -211,8 +215,14 @@ class Edge:
         if self._igd and self._asks_igd and self._by is not By.DATAGRAMS:
             self._igd.open(key, lifetime)
 
+    def _wait_for_datagrams(self) -> None:
+        if self._waiting is None:
+            loop = asyncio.get_running_loop()
+            self._waiting = loop.call_later(_ALONE, self._ask_igd)
+
     def _ask_igd(self) -> None:
         """Ask by UPnP too, if nothing has been heard."""
+        self._waiting = None
         has_heard = self._by is not None or (
             self._edge is not None and not self._wanted
         )
@@ -237,18 +247,21 @@ class Edge:
         if self._watches:
             self._igd.watch(True)
 
-    def _look_again(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._timers = [loop.call_later(_LOOK_AGAIN, self._look_again)]
+    def _linger(self) -> None:
+        """Forget the router soon, if nothing is wanted of it any more."""
+        if self._is_begun and not self._is_needed and self._lingering is None:
+            loop = asyncio.get_running_loop()
+            self._lingering = loop.call_later(_LINGER, self._let_go)
+
+    def _let_go(self) -> None:
+        self._lingering = None
         if not self._is_needed:
             self._end(*self._asked.values())
             self._forget()
-        else:
-            self.look()
 
     def look(self) -> None:
         """Begin anew if the router, or our own address there, is another one now."""
-        if self._timers and find_router() != self._router:
+        if self._is_begun and find_router() != self._router:
             _log.info("there is another router now")
             self._begin_anew()
 
@@ -291,6 +304,7 @@ class Edge:
         key = event.key
         if self._closing.finish(key, by, is_confirmed=event.is_confirmed):
             self._say(Closed(Proto(str(key.transport)), key.inner))
+        self._linger()
 
     def _take_silence(self, by: By) -> None:
         if by is self._by:

@@ -23,11 +23,7 @@ from qubesforward.model.hosts import Address
 from qubesforward.qubes.mapping_wire import (
     Client,
     Close,
-    Denied,
     FromDom0,
-    Gone,
-    GrantedMap,
-    Held,
     NoClient,
     Open,
     Seed,
@@ -52,9 +48,6 @@ spoken of by then, it does not want any more."""
 
 _PIECE = 65536
 
-_TICK = 0.25
-"""Seconds between looks at what has ended and what is to be announced."""
-
 
 class Gateway:
     """The gateway of this qube, in the network namespace that it is started in."""
@@ -71,7 +64,7 @@ class Gateway:
         self._changed = asyncio.Event()
         self._untold: set[Address] = set()
         self._telling: asyncio.TimerHandle | None = None
-        self._ticking: asyncio.TimerHandle | None = None
+        self._ticking: dict[Address, asyncio.TimerHandle] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -164,13 +157,7 @@ class Gateway:
         elif isinstance(message, Watch):
             self._edge.watch(message.wanted)
         elif message.client in self._served:
-            self._take(self._served[message.client], message, now)
-
-    def _take(
-        self, served: Served, message: GrantedMap | Denied | Gone | Held, now: float
-    ) -> None:
-        served.take(message, now)
-        self._tick_soon()
+            self._served[message.client].take(message, now)
 
     def _take_client(self, client: Client, now: float) -> None:
         self._clients[client.address] = client
@@ -180,7 +167,6 @@ class Gateway:
             served.update(client, now)
         else:
             self._make(client, now)
-        self._tick_soon()
 
     def _make(self, client: Client, now: float) -> None:
         """Serve a client from now on, by whatever interface leads to it."""
@@ -190,7 +176,15 @@ class Gateway:
             if address in self._device_of:
                 self._device_of[address].send(self._served[address], datagrams)
 
-        self._served[address] = served = Served(client, self._session.say, send, now)
+        def arm(at: float) -> None:
+            ticking = self._ticking.get(address)
+            if ticking is None or at < ticking.when():
+                if ticking is not None:
+                    ticking.cancel()
+                self._ticking[address] = self._loop.call_at(at, self._tick, address)
+
+        served = Served(client, self._session.say, send, arm, now)
+        self._served[address] = served
         self._loop.call_later(_MOST_TOLD, served.is_told)
         self._changed.set()
 
@@ -250,18 +244,13 @@ class Gateway:
         served = self._served.pop(address, None)
         if served is not None:
             self._unplace(address, served)
+            if (ticking := self._ticking.pop(address, None)) is not None:
+                ticking.cancel()
             _log.info("%s is served no more", address)
 
-    def _tick_soon(self) -> None:
-        if self._ticking is None:
-            self._ticking = self._loop.call_later(_TICK, self._tick)
-
-    def _tick(self) -> None:
-        self._ticking = None
-        now = self._loop.time()
-        for address, served in list(self._served.items()):
-            for announcement in served.tick(now):
-                if address in self._device_of:
-                    self._device_of[address].announce(announcement)
-        if not all(served.is_idle for served in self._served.values()):
-            self._tick_soon()
+    def _tick(self, address: Address) -> None:
+        """Do what is due for a client, which then says when more of it is."""
+        del self._ticking[address]
+        for announcement in self._served[address].tick(self._loop.time()):
+            if address in self._device_of:
+                self._device_of[address].announce(announcement)

@@ -63,8 +63,8 @@ class Mover(Protocol):
 class Served:
     """One client of this gateway, which is known by its address.
 
-    `say` sends dom0 a message, and returns False if it cannot be reached. `igd` is
-    there for clients of IPv4 that can search for it.
+    `say` sends dom0 a message, and returns False if it cannot be reached; `arm` is told
+    when to call `tick`. `igd` is there for clients of IPv4 that can search for it.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Served:
         client: Client,
         say: Callable[[FromGateway], bool],
         send: Callable[[list[Datagram]], None],
+        arm: Callable[[float], None],
         now: float,
     ) -> None:
         self.address: Address = client.address
@@ -81,6 +82,7 @@ class Served:
         self.movers: dict[IgdConnection, Mover] = {}
         self._say = say
         self._send = send
+        self._arm = arm
         self._checked: set[Key] = set()
         self._is_new = True
         self._allowance = Allowance(_DATAGRAMS, now)
@@ -96,6 +98,7 @@ class Served:
         self._outside = outside if isinstance(outside, IPv4Address) else None
         if self.igd is not None:
             self.igd.set_outside(self._outside, now)
+        self._arm_next()
 
     def enter(self, own: IPv4Address | None, http_port: int, now: float) -> None:
         """Take in by which address of ours it is served; None: not by UPnP."""
@@ -173,13 +176,15 @@ class Served:
     def tick(self, now: float) -> list[Announcement]:
         """Let go of what has ended; return what is to be announced."""
         self.table.expire(now)
+        announcements = self.datagrams.take_announcements(now)
         self.pump(now)
-        return self.datagrams.take_announcements(now)
+        return announcements
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether `tick` has nothing to do, now and later."""
-        return self.datagrams.get_timer() is None and self.table.find_next_end() is None
+    def _arm_next(self) -> None:
+        """Have `tick` called when something ends or is to be announced."""
+        for at in (self.datagrams.get_timer(), self.table.find_next_end()):
+            if at is not None:
+                self._arm(at)
 
     def pump(self, now: float) -> None:
         """Do what the table asks for, until it asks for no more."""
@@ -189,6 +194,7 @@ class Served:
         for connection in () if self.igd is None else self.igd.take_ready():
             if (mover := self.movers.get(connection)) is not None:
                 mover.move()
+        self._arm_next()
 
     def _handle(self, event: Event, now: float) -> None:
         if isinstance(event, Asked):

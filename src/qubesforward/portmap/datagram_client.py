@@ -11,8 +11,9 @@ these states; what is `open` besides follows from answers and lifetimes alone.
 | resting, not open | → asking | → resting, open | stays |
 | closing | sends again, a few times; gone | gone | gone |
 
-PCP comes first. A router that says that it speaks NAT-PMP is believed; one that says
-nothing is asked in either by turns, until it answers.
+PCP comes first. A router that says that it speaks NAT-PMP is believed, at once or, if
+PCP may still be answered, after its head start; one that says nothing is asked in
+either by turns, until it answers. An answer in PCP always wins.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from qubesforward.portmap.client_events import (
 )
 from qubesforward.portmap.epoch import Epoch
 from qubesforward.portmap.errors import MalformedResponse
+from qubesforward.portmap.head_start import HeadStart
 from qubesforward.portmap.mapping import Address, Key, Via
 from qubesforward.portmap.pcp_result import LONG_LIVED, SHORT_LIVED, Result
 from qubesforward.portmap.resending import NATPMP_TRIES
@@ -106,6 +108,7 @@ class DatagramClient:
         self._edge_question: Wanted | None = None
         self._turn: tuple[Key | None, float] = (None, 0.0)
         self._was_told = False
+        self._head_start = HeadStart()
 
     def start(
         self, key: Key, outer: int, lifetime: int, nonce: bytes, now: float
@@ -146,7 +149,10 @@ class DatagramClient:
 
     def get_timer(self) -> float | None:
         """Return when to call `handle_timer` next; None for never."""
-        return min((self._due(wanted) for wanted in self._all()), default=None)
+        times = [self._due(wanted) for wanted in self._all()]
+        if times and (due := self._head_start.get_timer()) is not None:
+            times.append(due)
+        return min(times, default=None)
 
     def _all(self) -> list[Wanted]:
         question = self._edge_question
@@ -161,6 +167,9 @@ class DatagramClient:
 
     def handle_timer(self, now: float) -> None:
         """Do what is due."""
+        self._outbox += self._head_start.handle_timer(now)
+        if self._head_start.is_over and self._head_start.has_heard:
+            self._switch(Via.NATPMP, now)
         for wanted in self._all():
             is_stale = wanted.key == EDGE and wanted is not self._edge_question
             if is_stale or self._due(wanted) > now:
@@ -208,6 +217,7 @@ class DatagramClient:
     def _switch(self, via: Via, due: float) -> None:
         self.via = via
         self._epoch = Epoch()
+        self._head_start = HeadStart()
         self._turn = (None, 0.0)
         self._edge_question = None
         if via is Via.NATPMP:
@@ -224,6 +234,8 @@ class DatagramClient:
         is_renewal = wanted.state is State.RESTING
         wanted.sent(self.via, now, self._draw())
         if self.via is Via.PCP:
+            if not self.has_answered and isinstance(self._router, IPv4Address):
+                self._head_start.begin(now)
             self._outbox.append(encode_pcp(wanted, self._own, self.edge))
             return
         if wanted.tries == 1:
@@ -250,10 +262,13 @@ class DatagramClient:
     def _receive_natpmp(self, response: natpmp_wire.Response, now: float) -> None:
         speaks = response.result == natpmp_wire.Result.UNSUPPORTED_VERSION
         if self.via is Via.PCP:
-            # It says that it speaks NAT-PMP, or answers late what was asked in it. Its
-            # announcements say nothing: who speaks both sends both.
-            is_answer = isinstance(response, natpmp_wire.MapResponse)
-            if not speaks and (self.has_answered or not is_answer):
+            if self.has_answered and not speaks:
+                return
+            # It says that it does not speak PCP, or answers late what was asked before.
+            # Anything else, such as an announcement, comes from who speaks both too.
+            is_sure = speaks or isinstance(response, natpmp_wire.MapResponse)
+            if not is_sure and not self._head_start.is_over:
+                self._head_start.has_heard = True
                 return
             self._switch(Via.NATPMP, now)
         if speaks:
@@ -354,6 +369,7 @@ class DatagramClient:
     def _hear(self, epoch: int, now: float) -> None:
         """Take in that the router lives, and since when."""
         self.has_answered, self._was_told, self._rounds = True, False, 0
+        self._head_start = HeadStart()
         follows = (
             self._epoch.follows_in_pcp
             if self.via is Via.PCP

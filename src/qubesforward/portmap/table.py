@@ -42,6 +42,8 @@ QUOTA_RETRY = 30
 """Seconds that a client is told to wait: the errors that RFC 6887 (7.4) calls short
 lived get 30 seconds."""
 
+_NEVER = float("inf")
+
 _SETTLED_FOR = 1.0
 """Seconds for which an answer is not asked for again: a lifetime may have been cut, and
 whoever wants more of it would ask for ever."""
@@ -103,6 +105,7 @@ class Table:
         self._held_by: dict[tuple[Transport, Holder], dict[Key, None]] = {}
         self._events: list[Event] = []
         self._pending = 0
+        self._next_end = _NEVER
 
     def take_events(self) -> list[Event]:
         """Return what happened since the last call, in order."""
@@ -162,6 +165,7 @@ class Table:
             return Pending()
         lease = self._hold(record, wish)
         lease.granted, lease.end = wish, min(end, record.end)
+        self._note_end(lease.end)
         return Granted(record.outer, _whole(lease.end - now))
 
     def _hold(self, record: Record, wish: Wish) -> Lease:
@@ -211,6 +215,7 @@ class Table:
             end = now + lease.wish.lifetime if was_asked else lease.end
             lease.granted = lease.wish
             lease.end = min(end, record.end)
+            self._note_end(lease.end)
 
     def deny(self, key: Key, reason: Reason, retry: int, now: float) -> None:
         """Take in that there will be no mapping, or no other one than there is."""
@@ -224,11 +229,15 @@ class Table:
         if record.is_open:
             record.state, record.barred = State.HELD, end
             self._take_back(key, record)
+            # Ends that came while somebody was asked were passed over.
+            for lease in record.leases.values():
+                self._note_end(lease.end)
             return
         wish = next(iter(record.leases.values())).wish
         if reason is Reason.CONFLICT and wish.exact:
             record.outer = wish.outer
         record.state, record.end = State.DENIED, end
+        self._note_end(end)
         for holder in list(record.leases):
             self._let_go(key, record, holder)
 
@@ -305,6 +314,7 @@ class Table:
             wish = Wish(key, holder, outer, lifetime, sources=sources)
             lease = self._hold(record, wish)
             lease.granted, lease.end = wish, record.end
+            self._note_end(lease.end)
 
     def expire(self, now: float) -> None:
         """Let go of leases, and of answers, that have ended."""
@@ -316,16 +326,25 @@ class Table:
                 for holder, lease in list(record.leases.items()):
                     if lease.end <= now:
                         self._end_lease(key, record, holder)
+        self._next_end = min(
+            (
+                end
+                for record in self._records.values()
+                if record.state in (State.HELD, State.DENIED)
+                for end in _ends_of(record)
+            ),
+            default=_NEVER,
+        )
+
+    def _note_end(self, end: float) -> None:
+        self._next_end = min(self._next_end, end)
 
     def find_next_end(self) -> float | None:
-        """Return when `expire` has something to do next, None for never."""
-        ends = [
-            end
-            for record in self._records.values()
-            for end in _ends_of(record)
-            if record.state in (State.HELD, State.DENIED)
-        ]
-        return min(ends, default=None)
+        """Return when to call `expire` next, None for never.
+
+        It may have nothing to do then: what would have ended was renewed, or is gone.
+        """
+        return None if self._next_end == _NEVER else self._next_end
 
     def time_left(self, key: Key, now: float) -> int:
         """Return for how many seconds a key is another holder's: RFC 6887, 11.3."""
