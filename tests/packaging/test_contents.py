@@ -39,7 +39,7 @@ FURTHER = {
     "qubes-forward-dom0": {
         "/usr/bin/qubes-forwardd",
         "/etc/qubes-rpc/qubes.PortMapping",
-        "/etc/qubes/policy.d/40-qubes-forward-deny.policy",
+        "/etc/qubes/policy.d/31-qubes-forward-deny.policy",
         "/etc/qubes/policy.d/50-qubes-forward.policy",
         "/usr/lib/sysusers.d/qubes-forward.conf",
         "/lib/systemd/system/qubes-forwardd.service",
