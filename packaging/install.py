@@ -236,7 +236,7 @@ def _goes_along(directory: Path) -> bool:
     """
     return (
         _ROOM in directory.parts
-        or "qubes-forward" in directory.parts
+        or any(part.startswith("qubes-forward") for part in directory.parts)
         or "ansible" in directory.parts
         or directory.parent == Path("/", SALT)
     )
