@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from qubesforward.daemon.hop import Hop
-from qubesforward.errors import AdminError
+from qubesforward.daemon.main import Daemon
+from qubesforward.errors import AdminError, Unavailable
 from qubesforward.qubes.admin_async import AsyncAdminClient
 from qubesforward.qubes.setting import Setting
 from tests.daemon.world import World, in_world, until
@@ -143,6 +145,59 @@ def test_rules_of_another_qube_of_the_name_wait_for_consent(tmp_path: Path) -> N
         await opened(world)
 
     beside(tmp_path, test)
+
+
+def test_a_listing_without_dom0_is_none_and_cost_all_qubes_their_rules(
+    tmp_path: Path,
+) -> None:
+    async def test(world: World) -> None:
+        await world.add("work", RULE)
+        qubes, world.qubes = world.qubes, {}
+        world.hang_up()
+        await asyncio.sleep(0.7)  # until it looks again
+        world.qubes = qubes
+        await opened(world)
+        assert RULE in await world.call("Get+forward", "work")
+
+    beside(tmp_path, test)
+
+
+def test_what_a_kill_left_of_a_first_rule_stayed_when_the_qube_went(
+    tmp_path: Path,
+) -> None:
+    async def test(world: World) -> None:
+        await world.stop_daemon()
+        (world.state / "gone").mkdir()
+        (world.state / "gone" / ".firewall.xml.new").touch()
+        await world.start_daemon()
+        await world.call("Get+forward", "work")
+        assert not (world.state / "gone").exists()
+
+    beside(tmp_path, test)
+
+
+@pytest.mark.parametrize("setting", Setting)
+def test_a_second_daemon_ordered_hops_beside_the_first(
+    tmp_path: Path, setting: Setting
+) -> None:
+    async def test(world: World) -> None:
+        await world.add("work", RULE)
+        # As one that systemd starts, with a socket of its own, beside one by hand.
+        second = Daemon(
+            world.state,
+            str(world.root / "second.sock"),
+            world.client,
+            world.db_path,
+            run=world.root / "second",
+            log=world.root / "second.log",
+            setting=setting,
+        )
+        with pytest.raises(Unavailable, match="another qubes-forwardd"):
+            await second.serve(asyncio.Event())
+        assert not (world.root / "second.log").exists()
+        await opened(world)
+
+    in_world(tmp_path, test, setting)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../work", "/etc"])
