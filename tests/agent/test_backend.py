@@ -100,6 +100,17 @@ def test_what_the_kernel_does_not_take_is_refused_alone() -> None:
 
 
 @isolated
+def test_rules_of_others_are_found_that_came_before_ours() -> None:
+    backend = IptablesBackend(lambda _what: None, outbound=True)
+    wanted = {A: entry("in=external ports=80")}
+    backend.converge(wanted, Surroundings())
+    write_tables(4, "*filter\n-I FORWARD -p tcp --dport 80 -j DROP\nCOMMIT\n")
+    (found,) = backend.read_foreign()(A, wanted[A])
+    assert found.where == "ip filter FORWARD"
+    assert found.rule == "-p tcp -m tcp --dport 80 -j DROP"
+
+
+@isolated
 def test_a_withdrawal_leaves_nothing_of_forwards() -> None:
     backend = IptablesBackend(lambda _what: None, outbound=True)
     backend.converge({A: entry("")}, Surroundings())

@@ -22,12 +22,14 @@ from qubesforward.agent.iptables_kernel import (
     IptablesKernel,
     find_families,
     read_tables,
+    save_tables,
     write_tables,
 )
 from qubesforward.agent.leftovers import Leftovers
 from qubesforward.agent.outbound_chains import OutboundChains
 from qubesforward.agent.outbound_tables import MakeTables
 from qubesforward.errors import ApplyError, ForwardError
+from qubesforward.iptables.foreign import find_foreign, read_chains
 from qubesforward.iptables.layout import OUTBOUND, STOCK_OUTBOUND, Place, plan_chains
 from qubesforward.iptables.outbound import Outbound, plan_outbound
 from qubesforward.iptables.restore import (
@@ -292,8 +294,9 @@ class IptablesBackend:
         return sum_counters(self._kernel.add_up(entry.family, present))[entry_id]
 
     def read_foreign(self) -> Callable[[str, Entry], Iterator[Block]]:
-        """Rules of others are not understood here: none is found in anyone's way."""
-        return lambda _entry_id, _entry: iter(())
+        """Look at the rules of others; return what finds those in an entry's way."""
+        tables = {one: read_chains(save_tables(one)) for one in self._kernel.families}
+        return lambda _entry_id, entry: find_foreign(tables[entry.family], entry)
 
 
 def _upset_all(upset: Callable[[Upset], None]) -> None:
