@@ -147,6 +147,9 @@ class Store:
                 self.remove(gone)
 
     def _read(self, path: Path) -> Loaded:
+        if self._setting is Setting.BESIDE and path.parent.is_symlink():
+            # A change of one qube's rules would be one of another's.
+            return Loaded(RuleList(), f"{path.parent}: a symbolic link")
         # Before it is read: what changes meanwhile must not be taken for what was.
         file = _identify(path)
         try:
