@@ -51,7 +51,7 @@ test-iptables: setup
 
 # All labs beside a stock qubesd; `make test` has the packet tests in both settings.
 test-beside: setup
-	SETTING=beside $(BIN)/pytest -n 3 --dist loadfile -m "lab and not alone"
+	SETTING=beside $(BIN)/pytest -n 3 --dist loadfile -m "lab and not alone and not clean_root"
 	SETTING=beside $(BIN)/pytest -m "lab and alone"
 
 # With atheris where it is installed (pip install -e '.[fuzz]'), without it otherwise.

@@ -14,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$source/pyproject.toml")
 tree=$work/qubes-forward-$version
 mkdir "$tree" "$tree/docs"
-for part in LICENSE README.md pyproject.toml src packaging; do
+for part in LICENSE README.md pyproject.toml src fleet packaging; do
     cp -R "$source/$part" "$tree/"
 done
 [ ! -d "$source/docs/man" ] || cp -R "$source/docs/man" "$tree/docs/"

@@ -26,6 +26,9 @@ _DATA = {".py", ".ts", ".typed"}
 _BESIDE = "usr/lib/qubes-forward"
 """Where `qvm-firewall` is: Qubes has a program of that name in /usr/bin."""
 
+COLLECTIONS = "usr/share/ansible/collections/ansible_collections"
+SALT = "srv/salt"
+
 
 @dataclass(frozen=True, slots=True)
 class Contents:
@@ -34,13 +37,15 @@ class Contents:
     `rooms` are parts of the Python package: its directories and single files of it.
     `programs` are names of scripts as in pyproject.toml. `units` are below
     packaging/systemd. `files` are further ones: below packaging → where they go; a
-    directory means all that is in it. `manuals` and `completions` are patterns.
+    directory means all that is in it. `fleet` are the same, below fleet. `manuals` and
+    `completions` are patterns.
     """
 
     rooms: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     files: tuple[tuple[str, str], ...] = ()
+    fleet: tuple[tuple[str, str], ...] = ()
     manuals: tuple[str, ...] = ()
     completions: tuple[str, ...] = ()
 
@@ -50,7 +55,7 @@ PACKAGES = {
         rooms=("__init__.py", "py.typed", "errors.py", "model", "qubes"),
     ),
     "qubes-forward-tools": Contents(
-        rooms=("cli", "fleet"),
+        rooms=("cli",),
         programs=("qvm-firewall", "qvm-forward"),
         manuals=("qvm-*",),
         completions=("qvm-*",),
@@ -84,6 +89,15 @@ PACKAGES = {
         manuals=("qubes-forward-agent*", "qubes-forward-gateway*"),
         completions=("qubes-forward-agent", "qubes-forward-gateway"),
     ),
+    "qubes-forward-fleet": Contents(
+        rooms=("fleet",),
+        # Where Ansible looks for collections without being told, and where Qubes'
+        # configuration of Salt has its `base`: no engine has to be configured.
+        fleet=(
+            ("ansible", f"{COLLECTIONS}/qubes/forward"),
+            ("salt", SALT),
+        ),
+    ),
     "qubes-forward-gui": Contents(
         rooms=("gui",),
         programs=("qubes-forward-settings", "qubes-forward-prompt"),
@@ -115,8 +129,9 @@ def find_contents(contents: Contents, places: Places) -> Iterator[tuple[Path, st
                 yield path, f"{places.python}/{path.relative_to(SOURCE / 'src')}"
     for unit in contents.units:
         yield SOURCE / "packaging/systemd" / unit, f"{places.units}/{unit}"
-    for name, target in contents.files:
-        top = SOURCE / "packaging" / name
+    further = [(SOURCE / "packaging" / name, to) for name, to in contents.files]
+    further += [(SOURCE / "fleet" / name, to) for name, to in contents.fleet]
+    for top, target in further:
         base = top if top.is_dir() else top.parent
         for path in _list_files(top):
             yield path, f"{target}/{path.relative_to(base)}"
@@ -199,18 +214,32 @@ def render_rpm_files(installed: Sequence[str], bytecode: str) -> Iterator[str]:
         str(above)
         for path in installed
         for above in Path(path).parents
-        if _ROOM in above.parts or "qubes-forward" in above.parts
+        if _goes_along(above)
     }
     yield from (f"%dir {path}" for path in sorted(directories))
     caches = set()
     for path in map(Path, installed):
-        if path.suffix == ".py":
+        if path.suffix == ".py" and _ROOM in path.parts:
             cache = path.parent / "__pycache__"
             caches.add(str(cache))
             yield f"%ghost {cache}/{path.stem}.{bytecode}.pyc"
         # Manual pages are compressed after this.
         yield f"{path}*" if "man" in path.parts else str(path)
     yield from (f"%ghost %dir {cache}" for cache in sorted(caches))
+
+
+def _goes_along(directory: Path) -> bool:
+    """Tell whether a directory is ours, alone or together with an engine's package.
+
+    RPM removes what several packages have with the last of them. `/srv/salt` itself is
+    in the spec, as only root may look into it.
+    """
+    return (
+        _ROOM in directory.parts
+        or any(part.startswith("qubes-forward") for part in directory.parts)
+        or "ansible" in directory.parts
+        or directory.parent == Path("/", SALT)
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -100,6 +100,17 @@ def test_what_the_kernel_does_not_take_is_refused_alone() -> None:
 
 
 @isolated
+def test_rules_of_others_are_found_that_came_before_ours() -> None:
+    backend = IptablesBackend(lambda _what: None, outbound=True)
+    wanted = {A: entry("in=external ports=80")}
+    backend.converge(wanted, Surroundings())
+    write_tables(4, "*filter\n-I FORWARD -p tcp --dport 80 -j DROP\nCOMMIT\n")
+    (found,) = backend.read_foreign()(A, wanted[A])
+    assert found.where == "ip filter FORWARD"
+    assert found.rule == "-p tcp -m tcp --dport 80 -j DROP"
+
+
+@isolated
 def test_a_withdrawal_leaves_nothing_of_forwards() -> None:
     backend = IptablesBackend(lambda _what: None, outbound=True)
     backend.converge({A: entry("")}, Surroundings())
@@ -122,3 +133,30 @@ def refuse_answer() -> None:
     answer = entry("in=answer proto=udp ports=1900 src=10.137.0.1/32")
     backend.converge({A: answer}, Surroundings(has_uplink=True, uplink="eth0"))
     assert backend.selection.refused == {A: "in=answer: needs nftables"}
+
+
+@isolated
+def test_an_internal_forward_was_open_in_word_where_nobody_judges_who_uses_it() -> None:
+    # The programs alone, without nft beside them.
+    os.environ["PATH"] = os.environ["PATH"].partition(":")[0]
+    write_tables(4, STOCK)
+    upset: list[Upset] = []
+    backend = IptablesBackend(upset.append, outbound=False)
+    wanted = {A: entry("in=local"), B: entry("in=external ports=81")}
+    backend.converge(wanted, Surroundings())
+    assert backend.selection.accepted.keys() == {B}
+    assert backend.selection.refused == {
+        A: "in=local: nothing here enforces outbound rules of qubes"
+    }
+    write_tables(4, STOCK_RULES)
+    backend.note_upset(Upset.TABLE)
+    backend.converge(wanted, Surroundings())
+    assert backend.selection.refused == {}
+    assert any(rule.endswith("-j QBS-FORWARD") for rule in live())
+    # They go while one of its forwards is written.
+    write_tables(4, "*filter\n-F QBS-FORWARD\nCOMMIT\n")
+    upset.clear()
+    wanted[B] = entry("in=external ports=82")
+    backend.converge(wanted, Surroundings(), touched=[B])
+    assert upset
+    assert any(rule.endswith("-j DROP") for rule in live())

@@ -139,6 +139,15 @@ def test_raw_and_reload_wherever_they_stand(firewall: Run, daemon: FakeDaemon) -
         assert ("admin.vm.firewall.Reload+", "work") in daemon.calls
 
 
+def test_the_list_was_that_from_before_the_reload(
+    firewall: Run, daemon: FakeDaemon
+) -> None:
+    firewall("work", "--reload")
+    calls = [call.partition("+")[0] for call, _ in daemon.calls]
+    last_reload = len(calls) - calls[::-1].index("admin.vm.firewall.Reload")
+    assert "admin.vm.firewall.Get" not in calls[:last_reload]
+
+
 def test_finds_a_qube_by_pattern_if_only_one_fits(firewall: Run) -> None:
     assert "accept" in firewall("w*").out
     ran = firewall("sys-*")

@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from qubesforward.daemon.hop import Hop
-from qubesforward.errors import AdminError
+from qubesforward.daemon.main import Daemon
+from qubesforward.errors import AdminError, Unavailable
 from qubesforward.qubes.admin_async import AsyncAdminClient
 from qubesforward.qubes.setting import Setting
 from tests.daemon.world import World, in_world, until
 
 RULE = "forwardtype=external proto=tcp srcports=443-443"
+OTHER = "forwardtype=external srcports=80-80"
 STOCK = "/qubes-firewall/10.137.0.20"
 STOCK_KEYS = {STOCK: "", f"{STOCK}/policy": "drop", f"{STOCK}/0000": "action=accept"}
 
@@ -96,7 +99,7 @@ def test_clearing_a_flooded_hop_leaves_outbound_rules(tmp_path: Path) -> None:
 def test_rules_go_with_their_qube(tmp_path: Path, while_down: bool) -> None:
     async def test(world: World) -> None:
         await world.add("work", RULE)
-        await world.add("personal", "forwardtype=external srcports=80-80")
+        await world.add("personal", OTHER)
         if while_down:
             await world.stop_daemon()
         world.end("work")
@@ -145,12 +148,86 @@ def test_rules_of_another_qube_of_the_name_wait_for_consent(tmp_path: Path) -> N
     beside(tmp_path, test)
 
 
+def test_a_listing_without_dom0_is_none_and_cost_all_qubes_their_rules(
+    tmp_path: Path,
+) -> None:
+    async def test(world: World) -> None:
+        await world.add("work", RULE)
+        qubes, world.qubes = world.qubes, {}
+        world.hang_up()
+        await asyncio.sleep(0.7)  # until it looks again
+        world.qubes = qubes
+        await opened(world)
+        assert RULE in await world.call("Get+forward", "work")
+
+    beside(tmp_path, test)
+
+
+def test_what_a_kill_left_of_a_first_rule_stayed_when_the_qube_went(
+    tmp_path: Path,
+) -> None:
+    async def test(world: World) -> None:
+        await world.stop_daemon()
+        (world.state / "gone").mkdir()
+        (world.state / "gone" / ".firewall.xml.new").touch()
+        await world.start_daemon()
+        await world.call("Get+forward", "work")
+        assert not (world.state / "gone").exists()
+
+    beside(tmp_path, test)
+
+
+def test_by_a_link_the_rules_of_one_qube_were_written_for_another(
+    tmp_path: Path,
+) -> None:
+    async def test(world: World) -> None:
+        await world.add("work", RULE)
+        (world.state / "personal").symlink_to("work")
+        await world.call("Reload+forward", "personal")
+        assert await world.call("Get+forward", "personal") == ""
+        for call in ("Set+forward", "Add+forward"):
+            with pytest.raises(AdminError, match="personal: a symbolic link; mend"):
+                await world.call(call, "personal", "action=forward " + OTHER)
+        world.end("personal")
+        del world.qubes["personal"]
+        world.tell("", "domain-delete", vm="personal")
+        await world.stop_daemon()
+        await world.start_daemon()
+        assert RULE in await world.call("Get+forward", "work")
+
+    beside(tmp_path, test)
+
+
+@pytest.mark.parametrize("setting", Setting)
+def test_a_second_daemon_ordered_hops_beside_the_first(
+    tmp_path: Path, setting: Setting
+) -> None:
+    async def test(world: World) -> None:
+        await world.add("work", RULE)
+        # As one that systemd starts, with a socket of its own, beside one by hand.
+        second = Daemon(
+            world.state,
+            str(world.root / "second.sock"),
+            world.client,
+            world.db_path,
+            run=world.root / "second",
+            log=world.root / "second.log",
+            setting=setting,
+        )
+        with pytest.raises(Unavailable, match="another qubes-forwardd"):
+            await second.serve(asyncio.Event())
+        assert not (world.root / "second.log").exists()
+        await opened(world)
+
+    in_world(tmp_path, test, setting)
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "../work", "/etc"])
 def test_a_name_that_is_none_removes_nothing(tmp_path: Path, name: str) -> None:
     async def test(world: World) -> None:
         await world.add("work", RULE)
         world.tell("", "domain-delete", vm=name)
-        await world.add("personal", "forwardtype=external srcports=80-80")
+        await world.add("personal", OTHER)
         assert (world.state / "work" / "firewall.xml").is_file()
 
     beside(tmp_path, test)
@@ -167,7 +244,7 @@ def test_a_mended_file_is_read_anew_when_asked(
         file.write_text("no rules")
         await world.call("Reload+forward", "work")
         with pytest.raises(AdminError, match="mend or move that file away"):
-            await world.add("work", "forwardtype=external srcports=80-80")
+            await world.add("work", OTHER)
         file.write_text(text)
         await world.call("Reload+forward", "work")
         await opened(world)

@@ -166,8 +166,7 @@ class World:
 
     async def _answer(self, call: Call) -> bytes:
         if call.method == "admin.vm.List":
-            names = self.qubes if call.dest == "dom0" else [call.dest]
-            return "".join(map(self._line, names)).encode()
+            return self._list(call.dest).encode()
         if call.method.startswith("admin.vm.firewall."):
             return await self._answer_firewall(call)
         if call.dest not in self.qubes:
@@ -208,6 +207,13 @@ class World:
         if name not in features:
             raise AdminException("QubesFeatureNotFoundError", "no feature: %s", name)
         return features[name]
+
+    def _list(self, dest: str) -> str:
+        if dest != "dom0":
+            return self._line(dest)
+        # Without any qube it is one that has not read what there is.
+        dom0 = "dom0 class=AdminVM state=Running\n" if self.qubes else ""
+        return dom0 + "".join(map(self._line, self.qubes))
 
     def _line(self, name: str) -> str:
         if name not in self.qubes:

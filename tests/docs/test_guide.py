@@ -19,10 +19,11 @@ VPN = ("sys-vpn", "media")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
-    """A lab whose router opens ports, as at most homes."""
+    """A lab beside a stock Qubes, whose router opens ports, as at most homes."""
     file = tmp_path_factory.mktemp("guide") / "topology.toml"
     file.write_text(router_topology(running=(*RUNNING, *VPN)))
-    with running_lab(file) as lab:
+    # Pages are about what is installed on Qubes.
+    with running_lab(file, setting="beside") as lab:
         yield lab
 
 

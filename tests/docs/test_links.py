@@ -19,6 +19,7 @@ PROGRAMS = {*PROJECT["scripts"], *PROJECT["gui-scripts"]}
 _OTHER_NAMES = {
     "qubes-forward",
     "qubes-forward-dom0",
+    "qubes-forward-fleet",
     "qubes-forward-gui",
     "qubes-forward-tools",
     "qubes-forward-vm",

@@ -17,7 +17,7 @@ SALT = f"{sys.prefix}/salt/bin"
 _COLLECTION = "/root/.ansible/collections/ansible_collections/qubes/forward"
 _MINION = """
 file_client: local
-file_roots: {base: [/root]}
+file_roots: {base: [%s]}
 root_dir: /root/minion
 id: dom0
 """
@@ -37,16 +37,26 @@ def install(lab: RunningLab) -> None:
             first, *rest = below.parts
             place = _COLLECTION if first == "ansible" else "/root"
             write(lab, "/".join([place, *rest]), source.read_text())
-    write(lab, "/root/minion.d/minion", _MINION)
+    configure_salt(lab, "/root")
     run(lab, "salt-call", "--local", "saltutil.sync_all")
 
 
-def run(lab: RunningLab, *argv: str, ok: bool = True) -> str:
-    """Run a command of an engine in dom0, in /root; return what it printed."""
+def configure_salt(lab: RunningLab, *roots: str) -> None:
+    """Have Salt look for states and modules in these directories."""
+    write(lab, "/root/minion.d/minion", _MINION % ", ".join(roots))
+
+
+def run(
+    lab: RunningLab, *argv: str, ok: bool = True, modules: str = f"{ROOT}/src"
+) -> str:
+    """Run a command of an engine in dom0, in /root; return what it printed.
+
+    `modules` is where Python is to look for ours.
+    """
     environment = [
         f"PATH={SALT}:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin",
         # Both engines run in dom0's own Python, where the package is installed.
-        f"PYTHONPATH={ROOT}/src",
+        f"PYTHONPATH={modules}",
         "ANSIBLE_NOCOLOR=1",
         "ANSIBLE_LOCALHOST_WARNING=False",
     ]

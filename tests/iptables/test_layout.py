@@ -80,3 +80,13 @@ def test_outbound_rules_are_asked_by_whoever_has_them() -> None:
         accept,
     ]
     assert chain("filter", "LIVE", {}, Place(judge="")) == [accept]
+
+
+def test_stocks_rules_accepted_a_neighbour_that_aims_at_the_inner_end() -> None:
+    entries = {A: entry("proto=udp ports=5000 toports=600"), B: entry("in=self")}
+    assert chain("filter", "FORWARD", entries, Place(judge=STOCK_OUTBOUND))[3:] == [
+        "-i vif+ -m conntrack --ctstate NEW -d 10.137.0.5 -p udp -m udp --dport 600"
+        " -m conntrack ! --ctstate DNAT -j DROP"
+    ]
+    # Qubes' own rules do that everywhere else.
+    assert len(chain("filter", "FORWARD", entries, Place(judge=""))) == 3

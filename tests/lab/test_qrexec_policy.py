@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qubesforward.daemon.features import OURS
 from qubesforward.errors import LabError, MalformedMessage
 from qubesforward.lab.qrexec.judge import load_policy
 from qubesforward.lab.qrexec.messages import (
@@ -258,6 +259,11 @@ def test_descriptor(requested: str, descriptor: bytes) -> None:
     assert ServiceCall("s", "+a", "work", requested).descriptor == descriptor
 
 
+def copy_policy(target: Path) -> None:
+    for path in (PACKAGED / "policy.d").iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+
+
 class TestPackaged:
     def test_every_netvm_can_ask_dom0_and_nobody_else(self) -> None:
         rules = load_policy(PACKAGED / "policy.d")
@@ -277,9 +283,37 @@ class TestPackaged:
             outbound = Request(method, "+", "work", "vault")
             assert isinstance(evaluate(rules, outbound, SYSTEM), Allowed)
 
+    def test_grants_of_old_formats_of_policy_came_before_the_deny(
+        self, tmp_path: Path
+    ) -> None:
+        """Qubes reads /etc/qubes-rpc/policy by its 35-compat.policy."""
+        copy_policy(tmp_path)
+        line = "admin.vm.firewall.Set * work @anyvm allow target=dom0\n"
+        (tmp_path / "35-compat.policy").write_text(line)
+        for target in ("vault", "", "@dispvm"):
+            asked = Request("admin.vm.firewall.Set", "+forward", "work", target)
+            assert isinstance(evaluate(load_policy(tmp_path), asked, SYSTEM), Denied)
+
+    @pytest.mark.parametrize("feature", sorted(OURS))
+    @pytest.mark.parametrize("verb", ["Set", "Remove"])
+    def test_who_restores_a_backup_let_its_programs_open_ports(
+        self, verb: str, feature: str
+    ) -> None:
+        stock = parse_policy(
+            f"admin.vm.feature.{verb} * work vault allow target=dom0", "85-stock.policy"
+        )
+        rules = (*load_policy(PACKAGED / "policy.d"), *stock)
+
+        def judge(feature: str) -> object:
+            method = f"admin.vm.feature.{verb}"
+            asked = Request(method, f"+{feature}", "work", "vault")
+            return evaluate(rules, asked, SYSTEM)
+
+        assert isinstance(judge(feature), Denied)
+        assert isinstance(judge("service.cups"), Allowed)
+
     def test_a_user_can_allow_it_in_a_file_before(self, tmp_path: Path) -> None:
-        for path in (PACKAGED / "policy.d").iterdir():
-            (tmp_path / path.name).write_bytes(path.read_bytes())
+        copy_policy(tmp_path)
         line = "admin.vm.firewall.Status +forward work vault allow target=dom0\n"
         (tmp_path / "30-user.policy").write_text(line)
         asked = Request("admin.vm.firewall.Status", "+forward", "work", "vault")
@@ -297,7 +331,7 @@ class TestPackaged:
         denied = {
             f"{rule.service}{rule.argument}"
             for rule in load_policy(PACKAGED / "policy.d")
-            if rule.action == "deny"
+            if rule.action == "deny" and "firewall" in str(rule.service)
         }
         assert links.keys() == denied
         new = {"Diagnose", "Requests", "Grant", "Deny"}

@@ -13,6 +13,7 @@ PACKAGES = (
     "qubes-forward-tools",
     "qubes-forward-dom0",
     "qubes-forward-vm",
+    "qubes-forward-fleet",
     "qubes-forward-gui",
 )
 DEBIAN = "deb"

@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.clean_root]
 COMMON = "python3-qubes-forward"
 VM = (COMMON, "qubes-forward-vm")
 DOM0 = (COMMON, "qubes-forward-tools", "qubes-forward-dom0")
-GUI = (*DOM0, "qubes-forward-gui")
+ALL_OF_DOM0 = (*DOM0, "qubes-forward-fleet", "qubes-forward-gui")
 
 # Of a qube of Qubes: its base rules are loaded by nft, and the lab wires it with ip.
 OF_QUBES = ("nftables", "iproute2")
@@ -45,7 +45,7 @@ class Roots:
     def __init__(self, top: Path, built: Path) -> None:
         self.left: dict[str, list[str]] = {}
         self.top = top
-        for name, packages in (("vm", VM), ("dom0", GUI)):
+        for name, packages in (("vm", VM), ("dom0", ALL_OF_DOM0)):
             files = [find_package(built, DEBIAN, one) for one in packages]
             self.left[name] = make_root(top / name, files, OF_QUBES)
 
@@ -100,6 +100,11 @@ def test_units_are_enabled_and_the_user_is_there(roots: Roots) -> None:
         assert [unit for unit in units if not (wants / unit).is_symlink()] == []
     passwd = (roots.top / "dom0/etc/passwd").read_text()
     assert "\nqubes-forward:" in passwd
+
+
+def test_what_is_declared_needs_no_engine_to_be_loaded(clean: RunningLab) -> None:
+    script = "from qubesforward.fleet.declaring import declare; print(declare)"
+    clean.check("dom0", "/usr/bin/python3", "-I", "-c", script)
 
 
 def test_windows_can_be_made_of_what_is_there(clean: RunningLab) -> None:

@@ -27,16 +27,19 @@ NEEDS = {
     "qubes-forward-tools": {"python3-qubes-forward"},
     "qubes-forward-dom0": {"python3-qubes-forward", "qubes-forward-tools"},
     "qubes-forward-vm": {"python3-qubes-forward"},
+    "qubes-forward-fleet": {"python3-qubes-forward", "qubes-forward-tools"},
     "qubes-forward-gui": {"python3-qubes-forward", "qubes-forward-tools"},
 }
 """What a package has besides itself, by its dependencies."""
+
+COLLECTION = "/usr/share/ansible/collections/ansible_collections/qubes/forward"
 
 FURTHER = {
     "qubes-forward-tools": {"/usr/bin/qvm-forward"},
     "qubes-forward-dom0": {
         "/usr/bin/qubes-forwardd",
         "/etc/qubes-rpc/qubes.PortMapping",
-        "/etc/qubes/policy.d/40-qubes-forward-deny.policy",
+        "/etc/qubes/policy.d/31-qubes-forward-deny.policy",
         "/etc/qubes/policy.d/50-qubes-forward.policy",
         "/usr/lib/sysusers.d/qubes-forward.conf",
         "/lib/systemd/system/qubes-forwardd.service",
@@ -48,6 +51,12 @@ FURTHER = {
         "/etc/qubes/post-install.d/20-qubes-forward.sh",
         "/lib/systemd/system/qubes-forward-agent.service",
         "/lib/systemd/system/qubes-forward-gateway.service",
+    },
+    "qubes-forward-fleet": {
+        f"{COLLECTION}/galaxy.yml",
+        f"{COLLECTION}/plugins/modules/qubes_forward.py",
+        "/srv/salt/_modules/qubes_forward.py",
+        "/srv/salt/_states/qubes_forward.py",
     },
     "qubes-forward-gui": {
         "/usr/bin/qubes-forward-settings",
@@ -182,6 +191,8 @@ def test_rpms_of_python_and_its_bytecode_are_of_one_version(built: Path) -> None
 def test_all_say_the_same_version(built: Path) -> None:
     project = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]
     version = project["version"]
+    galaxy = (SOURCE / "fleet/ansible/galaxy.yml").read_text()
+    assert f"\nversion: {version}\n" in galaxy
     for name in PACKAGES:
         package = find_package(built, DEBIAN, name)
         assert run("dpkg-deb", "--field", str(package), "Version").strip() == version

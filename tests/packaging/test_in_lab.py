@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fleet.engines import configure_salt, run, write
+from tests.lab.forwards import forwards_of
 from tests.lab.running_lab import RunningLab, running_lab
 from tests.packaging.at_work import (
     check_forward,
@@ -79,6 +81,32 @@ def test_windows_can_be_made_of_what_is_there(packaged: RunningLab) -> None:
     for name in ("settings_program", "prompt_program"):
         script = f"import qubesforward.gui.{name}"
         packaged.check("dom0", "/usr/bin/python3", "-I", "-c", script)
+
+
+_PLAY = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - qubes.forward.qubes_forward: {qube: work, forwards: [{port: 443}]}
+"""
+_STATE = """
+work:
+  qubes_forward.exact:
+    - forwards: []
+"""
+
+
+def test_ansible_and_salt_find_what_they_need(packaged: RunningLab) -> None:
+    modules = modules_of(DOM0_42)
+    write(packaged, "/root/site.yml", _PLAY)
+    run(packaged, "ansible-playbook", "site.yml", modules=modules)
+    assert len(forwards_of(packaged, "work")) == 1
+    # As Qubes configures Salt in dom0, with the user's own states somewhere else.
+    configure_salt(packaged, "/srv/salt", "/root")
+    write(packaged, "/root/closed.sls", _STATE)
+    for words in (["saltutil.sync_all"], ["state.apply", "closed"]):
+        run(packaged, "salt-call", "--local", *words, modules=modules)
+    assert forwards_of(packaged, "work") == []
 
 
 def test_a_forward_and_a_mapping_and_then_nothing(packaged: RunningLab) -> None:

@@ -22,12 +22,14 @@ from qubesforward.agent.iptables_kernel import (
     IptablesKernel,
     find_families,
     read_tables,
+    save_tables,
     write_tables,
 )
 from qubesforward.agent.leftovers import Leftovers
 from qubesforward.agent.outbound_chains import OutboundChains
 from qubesforward.agent.outbound_tables import MakeTables
 from qubesforward.errors import ApplyError, ForwardError
+from qubesforward.iptables.foreign import find_foreign, read_chains
 from qubesforward.iptables.layout import OUTBOUND, STOCK_OUTBOUND, Place, plan_chains
 from qubesforward.iptables.outbound import Outbound, plan_outbound
 from qubesforward.iptables.restore import (
@@ -46,6 +48,9 @@ from qubesforward.nft.selection import Selection
 LOG = logging.getLogger(__name__)
 
 _PROTOS = {6: "tcp", 17: "udp"}
+
+_NOBODY = "DROP"
+"""Who judges by outbound rules where nobody enforces any."""
 
 
 def has_stock_rules() -> bool:
@@ -68,7 +73,9 @@ class IptablesBackend:
         outbound: bool,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._kernel = IptablesKernel(partial(_upset_all, upset))
+        self._upset = partial(_upset_all, upset)
+        self._kernel = IptablesKernel(self._upset)
+        self._judges: dict[int, str] = {}
         self.selection = Selection(self._find_refusal)
         self._leftovers = Leftovers(self.selection, Conntrack(), self._sever)
         self._with_outbound = outbound
@@ -134,6 +141,8 @@ class IptablesBackend:
         self._here, self._astray = here, astray
         if is_full:
             self.selection.unbar()
+            for family in self._kernel.families:
+                self._judges[family] = self._find_judge(read_tables(family))
         before = self.selection.update(wanted, touched, here, now)
         changed = {
             entry.family
@@ -153,11 +162,15 @@ class IptablesBackend:
         if entry.entrance is Entrance.ANSWER:
             # There is no set of ports that packets put themselves into.
             return f"in={entry.entrance}: needs nftables"
+        if entry.entrance is Entrance.LOCAL and self._judges[entry.family] == _NOBODY:
+            return f"in={entry.entrance}: nothing here enforces outbound rules of qubes"
         return find_misplacement(entry, here)
 
     def _note_idle(self) -> None:
         entries, sources = self.selection.accepted, self._outbound.sources
-        self._kernel.is_idle = not entries and not sources
+        # What was refused for want of stock's rules shall have its turn with them.
+        waits = bool(self.selection.refused) and _NOBODY in self._judges.values()
+        self._kernel.is_idle = not (entries or sources or waits)
 
     def _apply(self, family: int) -> None:
         """Write a family's entries; refuse those to blame if that is not taken."""
@@ -206,12 +219,11 @@ class IptablesBackend:
         severed = self._severed.setdefault(family, present.severed)
         severed = still_severed(severed, self._clock())
         self._severed[family] = severed
-        place = Place(
-            self._here.uplink,
-            self._here.ways_in,
-            self._astray,
-            self._find_judge(present),
-        )
+        judge = self._find_judge(present)
+        if judge != self._judges.get(family, judge):
+            # What was accepted for the former one may have to be refused.
+            self._upset()
+        place = Place(self._here.uplink, self._here.ways_in, self._astray, judge)
         chains = plan_chains(family, place, entries, severed)
         self._kernel.write(family, Part.FORWARDS, chains, present)
 
@@ -221,7 +233,7 @@ class IptablesBackend:
         if present.has_stock_outbound:
             return STOCK_OUTBOUND
         # Stock's agent takes nftables where it can, and then asks at its own hook.
-        return "" if shutil.which("nft") else "DROP"
+        return "" if shutil.which("nft") else _NOBODY
 
     def _sever(self, flows: list[TrackedFlow]) -> None:
         until = int(self._clock()) + SEVERED_FOR
@@ -282,8 +294,9 @@ class IptablesBackend:
         return sum_counters(self._kernel.add_up(entry.family, present))[entry_id]
 
     def read_foreign(self) -> Callable[[str, Entry], Iterator[Block]]:
-        """Rules of others are not understood here: none is found in anyone's way."""
-        return lambda _entry_id, _entry: iter(())
+        """Look at the rules of others; return what finds those in an entry's way."""
+        tables = {one: read_chains(save_tables(one)) for one in self._kernel.families}
+        return lambda _entry_id, entry: find_foreign(tables[entry.family], entry)
 
 
 def _upset_all(upset: Callable[[Upset], None]) -> None:

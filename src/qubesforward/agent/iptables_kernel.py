@@ -60,7 +60,12 @@ def find_families() -> tuple[int, ...]:
 def read_tables(family: int, *, counters: bool = True) -> Present:
     """Return what is there of one IP version. Raises `ApplyError`."""
     options = ["--counters"] if counters else []
-    return parse_save(_run([f"{_PROGRAMS[family]}-save", *options]))
+    return parse_save(save_tables(family, *options))
+
+
+def save_tables(family: int, *options: str) -> str:
+    """Return what iptables-save prints of one IP version. Raises `ApplyError`."""
+    return _run([f"{_PROGRAMS[family]}-save", *options])
 
 
 def write_tables(family: int, commands: str) -> None:

@@ -87,8 +87,12 @@ class Tool:
             raise UsageError(f"{self._options.command}: takes no rule")
         try:
             self._qube = self._firewall.find_qube(self._options.VMNAME)
+            # Who asks for the list is to see what came of it.
+            is_first = self._options.command == "list"
+            if self._options.reload and is_first:
+                self._firewall.reload(self._qube)
             command()
-            if self._options.reload:
+            if self._options.reload and not is_first:
                 self._firewall.reload(self._qube)
         except AdminError as error:
             if error.kind == "QubesVMNotFoundError":

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import resource
 import signal
 import sys
@@ -89,6 +90,7 @@ class Daemon:
         boot_id = read_boot_id()
         store = Store(state, time.time, boot_id, setting)
         with_outbound = setting is Setting.INTEGRATED
+        self._store = store
         self._socket = socket
         self._run = run = run or state / "run"
         self._announcer = Announcer()
@@ -192,6 +194,13 @@ class Daemon:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set; what is published stays published."""
+        claimed = self._store.claim()
+        try:
+            await self._serve(stop)
+        finally:
+            os.close(claimed)
+
+    async def _serve(self, stop: asyncio.Event) -> None:
         gateways = await self._serve_gateways()
         tasks = [
             asyncio.create_task(self._topology.follow()),

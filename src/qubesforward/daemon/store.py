@@ -12,6 +12,7 @@ anybody get told so.
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import os
 import shutil
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
-from qubesforward.errors import ForwardError, InvalidRule
+from qubesforward.errors import ForwardError, InvalidRule, Unavailable
 from qubesforward.model.rule import RuleList
 from qubesforward.model.xml import (
     LARGEST_DOCUMENT,
@@ -89,6 +90,29 @@ class Store:
         kind = "vm-templates" if klass == "TemplateVM" else "appvms"
         return self._root / kind / qube / FILE_NAME
 
+    def claim(self) -> int:
+        """Have all rules for this process alone, until it ends or closes what is given.
+
+        Returns a descriptor. Raises `Unavailable` where another daemon has them: each
+        would take back what the other orders.
+        """
+        try:
+            self._root.mkdir(mode=0o750, parents=True, exist_ok=True)
+            descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise Unavailable(
+                f"{self._root}: no rules there: {error.strerror}"
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise Unavailable(
+                f"{self._root}: another qubes-forwardd has these rules; end that one"
+                " first"
+            ) from None
+        return descriptor
+
     def load(self, qube: str, klass: str) -> Loaded:
         """Return the list of a qube, read from its file the first time."""
         found = self._loaded.get(qube)
@@ -116,12 +140,16 @@ class Store:
     def keep_only(self, qubes: Collection[str]) -> None:
         """Remove what is there of other qubes: they went while nobody looked."""
         if self._setting is Setting.BESIDE:
-            found = {path.parent.name for path in self._root.glob(f"*/{FILE_NAME}*")}
+            # With what a kill may have left of one that was being written.
+            found = {path.parent.name for path in self._root.glob(f"*/*{FILE_NAME}*")}
             for gone in found.difference(qubes):
                 _log.info("%s is gone: its rules are removed", gone)
                 self.remove(gone)
 
     def _read(self, path: Path) -> Loaded:
+        if self._setting is Setting.BESIDE and path.parent.is_symlink():
+            # A change of one qube's rules would be one of another's.
+            return Loaded(RuleList(), f"{path.parent}: a symbolic link")
         # Before it is read: what changes meanwhile must not be taken for what was.
         file = _identify(path)
         try:

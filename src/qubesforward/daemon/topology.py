@@ -172,6 +172,9 @@ class Topology:
     async def _refresh_all(self) -> None:
         listing = await self._client.call("admin.vm.List")
         names = {line.split(" ")[0] for line in listing.decode("ascii").splitlines()}
+        if "dom0" not in names:
+            # It always is. Whatever this is, no qube is gone by it, nor its rules.
+            raise MalformedMessage("admin.vm.List without dom0")
         for gone in self._qubes.keys() - names:
             self._drop(gone)
         self._listed(names)

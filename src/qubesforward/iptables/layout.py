@@ -148,7 +148,18 @@ def _draft_forward(
     if judge == STOCK_OUTBOUND:
         # There whoever is allowed is accepted, and unknown sources come back.
         asked.append(f"{begins} -j DROP")
+        # What is accepted there may go from one qube to another as well. It must not
+        # get straight to where a door is open for what is forwarded.
+        draft.add("filter", "FORWARD", *_refuse_straight(begins, entries.values()))
     draft.add("filter", "LIVE", *asked, "-m conntrack --ctstate DNAT -j ACCEPT")
+
+
+def _refuse_straight(begins: str, entries: Iterable[Entry]) -> Iterator[str]:
+    """Give rules that drop what a neighbour sends to the inner end of an entry."""
+    inner = {(e.to, e.proto, e.toports) for e in entries if e.to and e.toports}
+    for to, proto, ports in sorted(inner, key=str):
+        match = ports_at("dport", proto, ports)
+        yield f"{begins} -d {to} {match} -m conntrack ! --ctstate DNAT -j DROP"
 
 
 def _counted(entry_id: str, entry: Entry, *parts: str) -> Rule:
