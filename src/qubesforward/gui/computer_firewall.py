@@ -13,6 +13,7 @@ from qubesforward.cli.status import ForwardStatus, Status, decode_status
 from qubesforward.errors import ForwardError
 from qubesforward.gui.calls import Calls, OnAnswer
 from qubesforward.gui.look import Done, Look, may_change_paths
+from qubesforward.gui.words import say_error
 from qubesforward.gui.worker import Worker
 
 _COMPUTER = "dom0"
@@ -95,7 +96,7 @@ class ComputerFirewall(QObject):
             try:
                 status = decode_status(content)
             except ForwardError as error:
-                refused(str(error))
+                refused(say_error(error))
                 return
             self._close_status(status, refused, attempts)
 
@@ -185,7 +186,7 @@ class ComputerFirewall(QObject):
             try:
                 take(content)
             except ForwardError as error:
-                self.failed.emit(str(error))
+                self.failed.emit(say_error(error))
 
         def fail(_kind: str, message: str) -> None:
             done()

@@ -14,6 +14,7 @@ from qubesforward.gui.calls import Calls, OnAnswer, OnFailure
 from qubesforward.gui.labels import Labels
 from qubesforward.gui.look import Done, Look, may_change_paths
 from qubesforward.gui.portmap_policy import FEATURES, PortmapPolicy, read_policy
+from qubesforward.gui.words import say_error
 from qubesforward.gui.worker import Worker
 from qubesforward.model.rule import ForwardRule, OutboundRule
 from qubesforward.model.text import format_rule, parse_rules
@@ -116,7 +117,7 @@ class QubeFirewall(QObject):
         try:
             work()
         except ForwardError as error:
-            self.failed.emit(str(error))
+            self.failed.emit(say_error(error))
 
     def _tell_failed(self, done: Done, _kind: str, message: str) -> None:
         done()
@@ -168,7 +169,7 @@ class QubeFirewall(QObject):
             try:
                 on_plan(decode_plan(content, self.qube))
             except ForwardError as error:
-                on_refused(str(error))
+                on_refused(say_error(error))
 
         lines = _addition(rule, instead, force=True)
         self._plan = self._ask(
@@ -218,7 +219,7 @@ class QubeFirewall(QObject):
             try:
                 present = _decode_outbound(content)
             except ForwardError as error:
-                refused(str(error))
+                refused(say_error(error))
                 return
             if present != list(read):
                 changed()

@@ -20,6 +20,7 @@ from qubesforward.gui.talker import (
     Talker,
     Told,
 )
+from qubesforward.gui.words import say_told
 from qubesforward.qubes.paths import FORWARDD_SOCKET, QUBESD_SOCKET
 
 RETRY = 0.5
@@ -99,7 +100,7 @@ class Worker(QObject):
             case Answered(token, content):
                 self.answered.emit(token, content)
             case Failed(token, kind, message):
-                self.failed.emit(token, kind, message)
+                self.failed.emit(token, kind, say_told(message))
             case Heard(Service.FORWARDD):
                 self._note_connection(told)
             case Heard():
@@ -111,6 +112,6 @@ class Worker(QObject):
     def _note_connection(self, heard: Heard) -> None:
         is_first = not (self.is_connected or self.reason)
         was = (self.is_connected, self.reason)
-        self.is_connected, self.reason = heard.is_heard, heard.reason
-        if is_first or was != (heard.is_heard, heard.reason):
+        self.is_connected, self.reason = heard.is_heard, say_told(heard.reason)
+        if is_first or was != (self.is_connected, self.reason):
             self.connected.emit(heard.is_heard)
