@@ -148,24 +148,12 @@
 <context>
     <name>FirewallPage</name>
     <message>
-        <source>Close</source>
-        <translation>Schließen</translation>
-    </message>
-    <message>
         <source>Outbound: what {0} may connect to</source>
         <translation>Ausgehend: wohin {0} sich verbinden darf</translation>
     </message>
     <message>
-        <source>Port forwarding: who may connect to {0}</source>
-        <translation>Portweiterleitung: wer sich mit {0} verbinden darf</translation>
-    </message>
-    <message>
         <source>The rules are not saved: {0}</source>
         <translation>Die Regeln sind nicht gespeichert: {0}</translation>
-    </message>
-    <message>
-        <source>What is shown may be out of date, and nothing can be changed now: {0}. It is looked for all the time.</source>
-        <translation>Das Gezeigte ist vielleicht veraltet, und zurzeit lässt sich nichts ändern: {0}. Die Verbindung wird laufend neu versucht.</translation>
     </message>
 </context>
 <context>
@@ -355,6 +343,13 @@
     <message>
         <source>you remove it</source>
         <translation>Sie es entfernen</translation>
+    </message>
+</context>
+<context>
+    <name>ForwardsArea</name>
+    <message>
+        <source>Port forwarding: who may connect to {0}</source>
+        <translation>Portweiterleitung: wer sich mit {0} verbinden darf</translation>
     </message>
 </context>
 <context>
@@ -2105,6 +2100,24 @@ Ersetzen?</translation>
     <message>
         <source>{0} more…</source>
         <translation>{0} weitere …</translation>
+    </message>
+</context>
+<context>
+    <name>Troubles</name>
+    <message>
+        <source>Close</source>
+        <translation>Schließen</translation>
+    </message>
+    <message>
+        <source>What is shown may be out of date, and nothing can be changed now: {0}. It is looked for all the time.</source>
+        <translation>Das Gezeigte ist vielleicht veraltet, und zurzeit lässt sich nichts ändern: {0}. Die Verbindung wird laufend neu versucht.</translation>
+    </message>
+</context>
+<context>
+    <name>Windows</name>
+    <message>
+        <source>Qubes' own Settings window cannot be added to: {0}</source>
+        <translation>Zum Einstellungsfenster von Qubes lässt sich nichts hinzufügen: {0}</translation>
     </message>
 </context>
 <context>
