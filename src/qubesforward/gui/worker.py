@@ -16,6 +16,7 @@ from qubesforward.gui.talker import (
     Asked,
     Failed,
     Heard,
+    Read,
     Service,
     Talker,
     Told,
@@ -30,7 +31,7 @@ RETRY = 0.5
 class Worker(QObject):
     """Makes calls, and follows the events of qubesd and of qubes-forwardd.
 
-    `answered` has the token of a call and the bytes of the answer; `failed` the
+    `answered` has the token of a call and what was read of the answer; `failed` the
     token, the kind of the error (that of an `AdminError`, else the name of the class)
     and its text. `happened` is an event: the qube, the name, and a mapping of what
     else it says. `connected` tells whether qubes-forwardd is heard, and `reason` why
@@ -68,11 +69,19 @@ class Worker(QObject):
         self._talker.start()
 
     def ask(
-        self, method: str, dest: str = "dom0", arg: str = "", payload: bytes = b""
+        self,
+        method: str,
+        dest: str = "dom0",
+        arg: str = "",
+        payload: bytes = b"",
+        read: Read = bytes,
     ) -> int:
-        """Make a call as soon as possible; return its token at once."""
+        """Make a call as soon as possible; return its token at once.
+
+        What is answered is what `read` makes of it, in another thread.
+        """
         token = next(self._tokens)
-        self._talker.ask(Asked(token, method, dest, arg, payload))
+        self._talker.ask(Asked(token, method, dest, arg, payload, read))
         return token
 
     def close(self) -> None:
