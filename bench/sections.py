@@ -139,6 +139,20 @@ SECTIONS = (
         base="python3 -c pass",
     ),
     Section(
+        "desktop",
+        "The desktop",
+        "Each window is a process of its own, drawn by Qt off the screen: the time from"
+        " its start until all rows are there and drawn; then it is scrolled from the"
+        " top to the bottom in 200 frames; then, for three seconds, something happens a"
+        " hundred times a second that may have changed a path, so that the window"
+        " asks the daemon again and again, as often as it ever does. A plain table of"
+        " PyQt6 has as many rows, no worker and nobody to ask. The daemon, which"
+        " answers for all forwards each time, shares the two processors.",
+        sizes="forwards of the qube",
+        base="a plain table of PyQt6",
+        fits=False,
+    ),
+    Section(
         "portmap",
         "NAT traversal",
         "A program in a qube that is allowed asks its gateway for a thousand UDP ports"

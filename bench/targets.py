@@ -10,7 +10,9 @@ from statistics import median
 from bench.figures import Record, divide
 from bench.hop import ANYONE, NETWORK
 from bench.numbers import format_number
+from bench.parts.desktop import FRAME, SIZES, STALL, START, WINDOWS
 from bench.parts.portmap import OURS, RATE, SLOWEST
+from bench.window import PLAIN
 
 Records = Mapping[str, Record]
 
@@ -140,6 +142,21 @@ TARGETS = (
         80,
         " ms",
         _middle("tools", "whole process", "qvm-forward", 10),
+    ),
+    *(
+        Target(
+            f"{name}: {what}, with 1,000 forwards",
+            limit,
+            " ms",
+            _middle("desktop", figure, name, SIZES[-1]),
+        )
+        for kind, name in WINDOWS.items()
+        if kind != PLAIN
+        for what, figure, limit in (
+            ("start until it can be used", START, 1000),
+            ("the slowest of 100 frames, processor time", FRAME, 1000 / 60),
+            ("longest pause under 100 events a second", STALL, 100),
+        )
     ),
     Target(
         "mappings a second, a thousand in a row, with a thousand held",

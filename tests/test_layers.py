@@ -44,6 +44,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "cli.log_lines",
         "cli.path_drawing",
         "cli.path_model",
+        "cli.phrase",
         "cli.reaching",
         "cli.reading",
         "cli.request",

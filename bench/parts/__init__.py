@@ -15,6 +15,7 @@ from bench.parts import (
     agent,
     connect,
     daemon,
+    desktop,
     opening,
     outbound,
     planner,
@@ -33,6 +34,7 @@ PARTS: dict[str, Callable[[Scale, Sheet], None]] = {
     "planner": planner.measure,
     "daemon": daemon.measure,
     "tools": tools.measure,
+    "desktop": desktop.measure,
     "portmap": portmap.measure,
 }
 """Every part by its name, in the order in which they are run and shown."""

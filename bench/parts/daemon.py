@@ -69,7 +69,7 @@ class _Counting(Store):
         )
 
 
-class _Computer(ApartWorld):
+class ManyQubes(ApartWorld):
     """Many qubes behind two hops, most of them halted, and what they are told."""
 
     def __init__(self, root: Path, qubes: int, forwards: int) -> None:
@@ -85,6 +85,7 @@ class _Computer(ApartWorld):
         self.stores: dict[str, _Counting] = {}
 
     async def boot(self, name: str) -> None:
+        """Have a qube run, with a QubesDB that counts."""
         if name not in self.halted:
             await super().boot(name)
             # Nobody has connected yet: nothing was awaited since it listens.
@@ -167,7 +168,7 @@ def _run_apart(qubes: int, forwards: int, rounds: int) -> _Told:
 
 async def _run(qubes: int, forwards: int, rounds: int) -> _Told:
     with TemporaryDirectory() as folder:
-        world = _Computer(Path(folder), qubes, forwards)
+        world = ManyQubes(Path(folder), qubes, forwards)
         await world.start()
         try:
             world.store_rules()
@@ -176,7 +177,7 @@ async def _run(qubes: int, forwards: int, rounds: int) -> _Told:
             await world.close()
 
 
-async def _measure_one(world: _Computer, rounds: int) -> _Told:
+async def _measure_one(world: ManyQubes, rounds: int) -> _Told:
     hops = ("sys-net", "sys-firewall")
     began = time.monotonic()
     await world.start_daemon()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from qubesforward.cli.sentences import (
+    When,
     describe_reason,
     describe_traffic,
     describe_until,
@@ -16,6 +17,7 @@ from qubesforward.cli.sentences import (
     format_size,
     format_source,
     group_by_source,
+    join_choices,
     join_words,
     warn_of,
 )
@@ -67,8 +69,8 @@ def forward(asked: ForwardRule | None = None, **more: Any) -> ForwardStatus:
     return ForwardStatus(**{**values, **more})
 
 
-def explain(*forwards: ForwardStatus, verb: str = "can now reach") -> str:
-    return explain_forwards(forwards, "work", NOW, verb)
+def explain(*forwards: ForwardStatus, when: When = When.FROM_NOW) -> str:
+    return explain_forwards(forwards, "work", NOW, when)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +279,9 @@ def test_traffic() -> None:
 def test_joins_words() -> None:
     assert join_words([]) == ""
     assert join_words(["a"]) == "a"
-    assert join_words(["a", "b", "c"], "or") == "a, b or c"
+    assert join_words(["a", "b", "c"]) == "a, b and c"
+    assert join_choices(["a"]) == "a"
+    assert join_choices(["a", "b", "c"]) == "a, b or c"
 
 
 def test_an_internal_forward_by_way_of_a_tunnel_is_said_to_be_one() -> None:

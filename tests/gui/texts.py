@@ -2,8 +2,8 @@
 """Every text of the desktop that is to be translated, found in the source.
 
 As `pylupdate6` does it: `self.tr` has its class as context, and
-`QCoreApplication.translate` names it. Words that pictures share with the command line
-have the context of `say`.
+`QCoreApplication.translate` names it. Words and phrases that windows share with the
+command line have the context of `say`; `told_texts` and `qt_texts` have others'.
 """
 
 from __future__ import annotations
@@ -15,11 +15,16 @@ from itertools import groupby
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from qubesforward.cli.path_drawing import PLACES, STATES, WORDS
+from qubesforward.cli.path_drawing import LABELS, PLACES, STATES, WORDS
 from qubesforward.gui import words
-from qubesforward.gui.translation import DIRECTORY, read_texts
+from qubesforward.gui.translation import DIRECTORY, TOLD, read_texts
+from tests.gui.qt_texts import QT_TEXTS
+from tests.gui.told_texts import find_told
 
 SOURCE = Path(words.__file__).parent
+
+_SHARED = SOURCE.parent / "cli"
+"""Where texts are that windows have in common with the command line."""
 
 Key = tuple[str, str]
 """Context, English text."""
@@ -31,9 +36,11 @@ class NotPlain(Exception):
 
 def find_texts() -> set[Key]:
     """Return all texts; raise `NotPlain` where one is no plain string."""
-    shared = (*PLACES.values(), *STATES.values(), *WORDS)
+    shared = (*PLACES.values(), *STATES.values(), *WORDS, *LABELS)
     found = {(words.CONTEXT, text) for text in shared}
-    for path in sorted(SOURCE.glob("*.py")):
+    found |= {(TOLD, text) for text in find_told()}
+    found |= {(context, text) for context, each in QT_TEXTS.items() for text in each}
+    for path in sorted([*SOURCE.glob("*.py"), *_SHARED.glob("*.py")]):
         found.update(_texts_of(ast.parse(path.read_text()), "", path.name))
     return found
 
@@ -48,7 +55,11 @@ def _texts_of(node: ast.AST, context: str, file: str) -> Iterator[Key]:
 
 def _text_of_call(call: ast.Call, context: str, file: str) -> Iterator[Key]:
     name = ast.unparse(call.func)
-    if name == "self.tr":
+    if name == "Phrase" and file != "phrase.py":
+        text = _plain(call.args[0], file)
+        if any(map(str.isalpha, text)):
+            yield words.CONTEXT, text
+    elif name == "self.tr":
         yield context, _plain(call.args[0], file)
     elif name == "QCoreApplication.translate" and file != "words.py":
         yield _plain(call.args[0], file), _plain(call.args[1], file)

@@ -12,6 +12,7 @@ from qubesforward.cli.reaching import describe_extent
 from qubesforward.cli.request import Request, decode_requests, format_port
 from qubesforward.cli.requests import find_request
 from qubesforward.cli.sentences import (
+    When,
     describe_silence,
     explain_forwards,
     format_outer,
@@ -49,7 +50,7 @@ def grant(
         )
         return REFUSED
     for group in group_by_source(forwards):
-        told = explain_forwards(group, request.qube, console.now, "can now reach")
+        told = explain_forwards(group, request.qube, console.now, When.FROM_NOW)
         silence = describe_silence(group[0], request.qube)
         but = f"But {silence}." if silence else ""
         console.say(" ".join(filter(None, [told, describe_extent(group[0]), but])))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
+from qubesforward.cli.phrase import Phrase, put_in_row
 from qubesforward.errors import InvalidRule
 
 LONGEST = 10 * 365 * 86400
@@ -22,6 +23,16 @@ _SECONDS = re.compile(r"[0-9]{1,12}\Z")
 _CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})\Z")
 _DATE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?\Z"
+)
+
+_DAYS = (
+    Phrase("Mon"),
+    Phrase("Tue"),
+    Phrase("Wed"),
+    Phrase("Thu"),
+    Phrase("Fri"),
+    Phrase("Sat"),
+    Phrase("Sun"),
 )
 
 
@@ -134,8 +145,8 @@ def format_moment(moment: int, now: int) -> str:
     if then.date() == today.date():
         return clock
     if then.date() == (today + timedelta(days=1)).date():
-        return f"tomorrow {clock}"
-    return f"{then:%a %Y-%m-%d} {clock}"
+        return Phrase("tomorrow {0}", clock)
+    return put_in_row((_DAYS[then.weekday()], f"{then:%Y-%m-%d}", clock), " ")
 
 
 def format_day(moment: int, now: int) -> str:
@@ -144,4 +155,6 @@ def format_day(moment: int, now: int) -> str:
     days = (then.date() - datetime.fromtimestamp(now).date()).days
     if days == 0:
         return f"{then:%H:%M}"
-    return f"{then:%a %H:%M}" if 0 < days < 7 else f"{then:%Y-%m-%d}"
+    if 0 < days < 7:
+        return put_in_row((_DAYS[then.weekday()], f"{then:%H:%M}"), " ")
+    return f"{then:%Y-%m-%d}"

@@ -77,7 +77,7 @@ def format_qube(qube: QubeStatus, console: Console) -> str:
 def describe_group(group: Sequence[ForwardStatus], qube: str, now: int) -> str:
     """Say all that is to be said of forwards that differ in their sources only."""
     first = group[0]
-    said = [explain_forwards(group, qube, now)]
+    said: list[str] = [explain_forwards(group, qube, now)]
     said += filter(None, [describe_extent(first), describe_asker(first, qube)])
     silence = describe_silence(first, qube)
     if silence:

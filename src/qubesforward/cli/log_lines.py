@@ -9,19 +9,29 @@ from datetime import datetime
 
 from qubesforward.cli.choosing import read_line
 from qubesforward.cli.durations import format_moment
+from qubesforward.cli.phrase import Phrase, Told, put_in_row
 from qubesforward.cli.reaching import name_protocols
 from qubesforward.cli.reading import show_text
 from qubesforward.cli.sentences import format_mapping, is_unlimited, join_words
 from qubesforward.errors import MalformedMessage
-from qubesforward.model.rule import REBOOT, ForwardRule, Origin
+from qubesforward.model.rule import REBOOT, ForwardRule, ForwardType, Origin
 
 _WANTED = ("added", "changed", "confirmed")
 """Events at which the whole rule is told."""
 
 _TEXTS = ("event", "qube", "rule", "reason", "by", "owner", "origin")
 
-_AGREED = {"by policy": "as its policy allows", "by user": "as the user agreed"}
+_AGREED = {
+    "by policy": Phrase("as its policy allows"),
+    "by user": Phrase("as the user agreed"),
+}
 """What the log has for a mapping's reason, with the protocol after it."""
+
+
+_KINDS = {
+    ForwardType.EXTERNAL: Phrase("external"),
+    ForwardType.INTERNAL: Phrase("internal"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +79,22 @@ def format_time(line: LogLine) -> str:
 def describe_line(line: LogLine) -> tuple[str, str]:
     """Say which forward it is about, and the details; both may be empty."""
     rule = read_line(line.rule) if line.rule else None
-    forward, details = "", []
+    forward: str = ""
+    details: list[str] = []
     if isinstance(rule, ForwardRule):
-        forward = f"{format_mapping(rule)} {rule.forwardtype}"
+        forward = put_in_row((format_mapping(rule), _KINDS[rule.forwardtype]), " ")
         if line.event in _WANTED:
             details += _describe_rule(rule, line.moment)
     elif line.rule:
-        details.append(f"asked: {line.rule}")
+        details.append(Phrase("asked: {0}", line.rule))
     details = [*_describe_origin(line), *details]
     if line.owner:
-        details.append(f"a rule of {line.owner}")
+        details.append(Phrase("a rule of {0}", line.owner))
     if line.path:
-        details.append(f"through {join_words(line.path)}")
+        details.append(Phrase("through {0}", join_words(line.path)))
     if line.reason and not _is_grant(line):
-        details.append(line.reason)
-    return forward, "; ".join(details)
+        details.append(Told(line.reason))
+    return forward, put_in_row(details, "; ")
 
 
 def _is_grant(line: LogLine) -> bool:
@@ -94,19 +105,24 @@ def _describe_origin(line: LogLine) -> list[str]:
     """Say who did it, or asked for it."""
     if _is_grant(line):
         agreed, _, via = line.reason.partition(", ")
-        by = "".join(f" by {name}" for name in name_protocols([via]) if name)
-        asked = f"a program asked {line.by}{by}"
+        asked: str = Phrase("a program asked {0}", line.by)
+        if via:
+            asked = Phrase("{0} by {1}", asked, *name_protocols([via]))
         return [asked, _AGREED.get(agreed, agreed)]
-    said = [f"by {line.by}"] if line.by else []
+    said: list[str] = [Phrase("by {0}", line.by)] if line.by else []
     if line.origin == Origin.PORTMAP:
-        said.append("a program asks" if line.event == "requested" else "for a program")
+        asks, has = Phrase("a program asks"), Phrase("for a program")
+        said.append(asks if line.event == "requested" else has)
     return said
 
 
 def _describe_rule(rule: ForwardRule, moment: float) -> list[str]:
-    said = [] if is_unlimited(rule.srchost) else [f"from {rule.srchost}"]
+    said: list[str] = []
+    if not is_unlimited(rule.srchost):
+        said.append(Phrase("from {0}", str(rule.srchost)))
     if rule.expire == REBOOT:
-        said.append("until the computer restarts")
+        said.append(Phrase("until the computer restarts"))
     elif isinstance(rule.expire, int):
-        said.append(f"until {format_moment(rule.expire, int(moment))}")
+        end = format_moment(rule.expire, int(moment))
+        said.append(Phrase("until {0}", end))
     return [*said, rule.comment] if rule.comment else said

@@ -10,6 +10,7 @@ from qubesforward.cli.exits import DONE, REFUSED
 from qubesforward.cli.firewall import Firewall
 from qubesforward.cli.rule_tables import format_path
 from qubesforward.cli.sentences import (
+    When,
     explain_forwards,
     format_outer,
     group_by_source,
@@ -55,7 +56,7 @@ def open_ports(
     if not forwards:
         raise ForwardError(f"{qube} does not have it any more: its time is over")
     for group in group_by_source(forwards):
-        text = explain_forwards(group, qube, console.now, "can now reach")
+        text = explain_forwards(group, qube, console.now, When.FROM_NOW)
         console.say(text)
         for warning in warn_of(group, qube):
             console.warn(warning)

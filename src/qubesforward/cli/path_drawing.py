@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from qubesforward.cli.drawing import Area, Box, Drawing, Line, Point, Shape, Text
 from qubesforward.cli.path_model import PathModel, PathNode, Place
-from qubesforward.cli.sentences import describe_traffic
+from qubesforward.cli.phrase import Say
+from qubesforward.cli.sentences import format_size
 from qubesforward.cli.status import State
 
 LABELS: Mapping[str, str] = {
@@ -58,7 +59,6 @@ WORDS = (
 )
 """What else stands in pictures: `cli.sentences.format_source` has the later ones."""
 
-Say = Callable[[str], str]
 Measure = Callable[[str, float, bool], float]
 """The width of a text in pixels, given its size and whether it is bold."""
 
@@ -136,10 +136,12 @@ def draw_path(
     return Drawing(x + _PAD, height, tuple(shapes), tuple(areas), words)
 
 
-def add_reasons(drawing: Drawing, model: PathModel, palette: Palette) -> Drawing:
+def add_reasons(
+    drawing: Drawing, model: PathModel, palette: Palette, say: Say = str
+) -> Drawing:
     """Write below a drawing why places of it are not open, for a picture in a file."""
     reasons = {
-        f"{node.name}: {node.reason}": node.state
+        f"{name_of(node, say)}: {say(node.reason)}": node.state
         for node in model.nodes
         if node.reason and node.state is not State.ACTIVE
     }
@@ -160,7 +162,7 @@ def describe_path(model: PathModel, say: Say = str) -> str:
     told = []
     for node in model.nodes:
         words = " ".join(text for text, _size, _bold in _write_node(node, say) if text)
-        told.append(f"{words}: {node.reason}" if node.reason else words)
+        told.append(f"{words}: {say(node.reason)}" if node.reason else words)
     return "; ".join(told)
 
 
@@ -301,8 +303,7 @@ def _draw_arrow(
     shapes.append(Text(middle, y - 20, proto, _SMALL, palette.faint, centred=True))
     ports = _cut(node.port_in, _ARROW - 6, _SMALL, True, measure)
     shapes.append(Text(middle, y - 7, ports, _SMALL, palette.text, True, True))
-    # "12 packets (3 kB)": there is room for the size only.
-    size = describe_traffic(node.packets, node.bytes).partition("(")[2].rstrip(")")
-    if size:
+    if node.packets:
+        size = format_size(node.bytes)
         shapes.append(Text(middle, y + 18, size, _SMALL, palette.faint, centred=True))
     return shapes

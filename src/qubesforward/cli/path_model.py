@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from qubesforward.cli.phrase import Phrase, Told, put_in_row
 from qubesforward.cli.sentences import format_protos, format_source
 from qubesforward.cli.status import Extent, ForwardStatus, PathStep, State
 from qubesforward.model.rule import ForwardType, Reach
@@ -31,10 +32,10 @@ _OUTSIDE = (Place.INTERNET, Place.LAN, Place.QUBES)
 
 _ROUTERS = {
     Extent.INTERNET: (State.ACTIVE, ""),
-    Extent.LAN: (State.PENDING, "the router has not answered yet"),
-    Extent.CARRIER: (State.REFUSED, "the router is behind another NAT"),
-    Extent.SILENT: (State.REFUSED, "no router answers"),
-    Extent.REFUSED: (State.REFUSED, "the router says no"),
+    Extent.LAN: (State.PENDING, Phrase("the router has not answered yet")),
+    Extent.CARRIER: (State.REFUSED, Phrase("the router is behind another NAT")),
+    Extent.SILENT: (State.REFUSED, Phrase("no router answers")),
+    Extent.REFUSED: (State.REFUSED, Phrase("the router says no")),
 }
 
 
@@ -114,16 +115,16 @@ def build_path(
             addresses if groups else (),
             ports,
             state=forward.state,
-            reason=forward.reason,
+            reason=Told(forward.reason),
         )
         if groups and not forward.has_agent:
             # It is reached up to its door, and nobody knows more.
-            node = replace(node, state=None, reason="its own firewall")
+            node = replace(node, state=None, reason=Phrase("its own firewall"))
         nodes.append(node)
     if planned and forward.state in (State.ACTIVE, State.PENDING):
         nodes = [replace(node, state=None, reason="") for node in nodes]
     return PathModel(
-        tuple(nodes), format_protos(forward.rule), forward.state, forward.reason
+        tuple(nodes), format_protos(forward.rule), forward.state, Told(forward.reason)
     )
 
 
@@ -136,7 +137,7 @@ def _describe_outside(forward: ForwardStatus) -> list[PathNode]:
         return [PathNode(Place.LAN, who)]
     state, reason = _ROUTERS[forward.extent]
     if forward.state is not State.ACTIVE and forward.extent is Extent.LAN:
-        state, reason = State.PENDING, "asked as soon as the hops have it"
+        state, reason = State.PENDING, Phrase("asked as soon as the hops have it")
     address, _, port = forward.edge.rpartition(":")
     router = PathNode(
         Place.ROUTER,
@@ -181,7 +182,7 @@ def _describe_qube(
         _join_ports(step.ports for step in steps),
         _join_ports(step.toports for step in steps if step.toports),
         state,
-        "; ".join(reason for reason in reasons if reason),
+        put_in_row([Told(reason) for reason in reasons if reason], "; "),
         sum(step.packets for step in steps),
         sum(step.bytes for step in steps),
     )

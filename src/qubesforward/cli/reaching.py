@@ -5,20 +5,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from qubesforward.cli.phrase import Phrase
 from qubesforward.cli.status import Extent, ForwardStatus, State
 from qubesforward.model.rule import Reach
 
 _PROTOCOLS = {"natpmp": "NAT-PMP", "pcp": "PCP", "igd": "UPnP"}
 
 _AROUND = {
-    Extent.INTERNET: ", and on the internet,",
-    Extent.LAN: ", and on the internet if its router agrees,",
+    Extent.INTERNET: Phrase(", and on the internet,"),
+    Extent.LAN: Phrase(", and on the internet if its router agrees,"),
 }
 
 _NOT_BEYOND = {
-    Extent.CARRIER: "the router is itself behind a carrier's NAT",
-    Extent.SILENT: "no router there answers such requests",
-    Extent.REFUSED: "the router says no",
+    Extent.CARRIER: Phrase("the router is itself behind a carrier's NAT"),
+    Extent.SILENT: Phrase("no router there answers such requests"),
+    Extent.REFUSED: Phrase("the router says no"),
 }
 
 _SHORT = {
@@ -43,11 +44,20 @@ def describe_asker(forward: ForwardStatus, qube: str) -> str:
     """Say that a program asked for it, and what it calls it; nothing for a user's."""
     if not forward.is_mapping:
         return ""
-    by = " or ".join(name_protocols(forward.vias))
-    said = f"A program of {qube} asked for it{f' by {by}' if by else ''}"
+    by: str = ""
+    if forward.vias:
+        by = Phrase(" by {0}", " or ".join(name_protocols(forward.vias)))
+    name: str = ""
     if forward.rule.comment:
-        said += f", and calls it {quote_words(forward.rule.comment)} (its own words)"
-    return f"{said}; it ends then unless that program renews it."
+        words = quote_words(forward.rule.comment)
+        name = Phrase(", and calls it {0} (its own words)", words)
+    return Phrase(
+        "A program of {0} asked for it{1}{2}; it ends then unless that program renews"
+        " it.",
+        qube,
+        by,
+        name,
+    )
 
 
 def describe_beyond(forward: ForwardStatus) -> str:
@@ -61,12 +71,13 @@ def describe_extent(forward: ForwardStatus) -> str:
     if forward.rule.reach is not Reach.INTERNET or forward.state is not State.ACTIVE:
         return ""
     if forward.extent is Extent.INTERNET:
-        return f"It reaches the internet, as {forward.edge}."
+        return Phrase("It reaches the internet, as {0}.", forward.edge)
     if forward.extent is Extent.LAN:
-        return "The router has not answered yet."
-    outside = f", as {forward.edge}" if forward.edge else ""
+        return Phrase("The router has not answered yet.")
     why = _NOT_BEYOND[forward.extent]
-    return f"The internet does not reach it: {why}{outside}."
+    if not forward.edge:
+        return Phrase("The internet does not reach it: {0}.", why)
+    return Phrase("The internet does not reach it: {0}, as {1}.", why, forward.edge)
 
 
 def format_extent(forward: ForwardStatus) -> str:

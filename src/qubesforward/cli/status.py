@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from qubesforward.cli.reading import Reader, decode_object
 from qubesforward.errors import InvalidRule, MalformedMessage
-from qubesforward.model.rule import ForwardRule, Origin
+from qubesforward.model.rule import ForwardRule, Origin, Rule
 from qubesforward.model.text import parse_rule
 
 
@@ -172,7 +173,7 @@ def _decode_qube(reader: Reader) -> QubeStatus:
 def _decode_forward(reader: Reader) -> ForwardStatus:
     line = reader.text("rule")
     try:
-        rule = parse_rule(line)
+        rule = _parse_line(line)
     except InvalidRule as error:
         raise MalformedMessage(f"status: {error}") from None
     if not isinstance(rule, ForwardRule):
@@ -196,6 +197,12 @@ def _decode_forward(reader: Reader) -> ForwardStatus:
         edge=reader.text("edge"),
         created=reader.number("created"),
     )
+
+
+@lru_cache(maxsize=4096)
+def _parse_line(line: str) -> Rule:
+    """Read a rule; windows are told the same ones again and again."""
+    return parse_rule(line)
 
 
 def _decode_step(reader: Reader) -> PathStep:

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from PyQt6.QtCore import QObject
 
+from qubesforward.gui.talker import Read
 from qubesforward.gui.worker import Worker
 
-OnAnswer = Callable[[bytes], None]
-"""Is given the content of the answer."""
+OnAnswer = Callable[[Any], None]
+"""Is given what was read of the answer; without a reader its bytes."""
 
 OnFailure = Callable[[str, str], None]
 """Is given the kind of the error and its text."""
@@ -34,9 +36,10 @@ class Calls(QObject):
         payload: bytes,
         on_answer: OnAnswer,
         on_failure: OnFailure,
+        read: Read = bytes,
     ) -> int:
         """Make a call; one of the two functions is called later, unless dropped."""
-        token = self._worker.ask(method, dest, arg, payload)
+        token = self._worker.ask(method, dest, arg, payload, read)
         self._waiting[token] = (on_answer, on_failure)
         return token
 
@@ -44,7 +47,7 @@ class Calls(QObject):
         """Have nothing told of this call any more: its answer would be stale."""
         self._waiting.pop(token, None)
 
-    def _answer(self, token: int, content: bytes) -> None:
+    def _answer(self, token: int, content: object) -> None:
         if token in self._waiting:
             self._waiting.pop(token)[0](content)
 

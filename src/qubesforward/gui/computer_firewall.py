@@ -8,11 +8,13 @@ from functools import partial
 
 from PyQt6.QtCore import QObject, QTimer, pyqtSignal
 
-from qubesforward.cli.log_lines import decode_log
+from qubesforward.cli.log_lines import LogLine, decode_log
 from qubesforward.cli.status import ForwardStatus, Status, decode_status
 from qubesforward.errors import ForwardError
 from qubesforward.gui.calls import Calls, OnAnswer
 from qubesforward.gui.look import Done, Look, may_change_paths
+from qubesforward.gui.talker import Read
+from qubesforward.gui.words import say_error
 from qubesforward.gui.worker import Worker
 
 _COMPUTER = "dom0"
@@ -95,7 +97,7 @@ class ComputerFirewall(QObject):
             try:
                 status = decode_status(content)
             except ForwardError as error:
-                refused(str(error))
+                refused(say_error(error))
                 return
             self._close_status(status, refused, attempts)
 
@@ -168,24 +170,21 @@ class ComputerFirewall(QObject):
             self._wake_log()
 
     def _ask_status(self, done: Done) -> None:
-        self._read("Status", b"", done, self._take_status)
-
-    def _take_status(self, content: bytes) -> None:
-        self.status_read.emit(decode_status(content))
+        take = self.status_read.emit
+        self._read("Status", b"", done, decode_status, take)
 
     def _ask_log(self, done: Done) -> None:
-        self._read("Log", b"0", done, self._take_log)
+        def take(told: tuple[list[LogLine], bool, str]) -> None:
+            self.log_read.emit(*told)
 
-    def _take_log(self, content: bytes) -> None:
-        self.log_read.emit(*decode_log(content))
+        self._read("Log", b"0", done, decode_log, take)
 
-    def _read(self, call: str, payload: bytes, done: Done, take: OnAnswer) -> None:
-        def answer(content: bytes) -> None:
+    def _read(
+        self, call: str, payload: bytes, done: Done, read: Read, take: OnAnswer
+    ) -> None:
+        def answer(told: object) -> None:
             done()
-            try:
-                take(content)
-            except ForwardError as error:
-                self.failed.emit(str(error))
+            take(told)
 
         def fail(_kind: str, message: str) -> None:
             done()
@@ -194,7 +193,7 @@ class ComputerFirewall(QObject):
                 self.failed.emit(message)
 
         method = f"{_FIREWALL}{call}"
-        self._calls.ask(method, _COMPUTER, _FORWARD, payload, answer, fail)
+        self._calls.ask(method, _COMPUTER, _FORWARD, payload, answer, fail, read)
 
 
 def _tell(refused: Callable[[str], None], _kind: str, message: str) -> None:

@@ -8,6 +8,7 @@ from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QWidget
 
 from qubesforward.cli.durations import format_moment
 from qubesforward.gui.forward_draft import FOR_GOOD, fixed_end
+from qubesforward.gui.words import say
 from qubesforward.model.rule import REBOOT
 
 _OTHER = "other"
@@ -60,7 +61,7 @@ class DurationBox(QWidget):
         """Show a duration; an end that is fixed gets an item of its own."""
         index = self.choice.findData(duration)
         if index < 0 and (end := fixed_end(duration)) is not None:
-            text = self.tr("until {0}, as it is").format(format_moment(end, now))
+            text = self.tr("until {0}, as it is").format(say(format_moment(end, now)))
             self.choice.insertItem(0, text, duration)
             index = 0
         if index < 0:

@@ -20,6 +20,7 @@ from qubesforward.gui.forwards_rows import cell_text as forward_cell
 from qubesforward.gui.forwards_rows import column_title as forward_title
 from qubesforward.gui.forwards_rows import show_ports
 from qubesforward.gui.forwards_rows import sort_value as forward_value
+from qubesforward.gui.words import say_told
 from qubesforward.model.rule import ForwardType, Reach
 
 
@@ -174,7 +175,7 @@ def is_shown(
         return False
     wanted = text.casefold().split()
     cells = (cell_text(forward, qube, column, now) for column in Column)
-    found = " ".join([qube, *cells, *forward.dial, forward.reason]).casefold()
+    found = " ".join([qube, *cells, *forward.dial, say_told(forward.reason)]).casefold()
     return all(word in found for word in wanted)
 
 

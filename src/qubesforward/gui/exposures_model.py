@@ -29,6 +29,16 @@ _ROOT = QModelIndex()
 _LAST = len(Column) - 1
 SORT_ROLE = int(Qt.ItemDataRole.UserRole)
 CURVE_ROLE = SORT_ROLE + 1
+_COLUMNS = len(Column)
+_ROLES = frozenset(
+    (
+        int(Qt.ItemDataRole.DisplayRole),
+        int(Qt.ItemDataRole.DecorationRole),
+        int(Qt.ItemDataRole.ToolTipRole),
+        SORT_ROLE,
+        CURVE_ROLE,
+    )
+)
 """Bytes per second at the last looks, the latest last."""
 
 SortValues = list[tuple[tuple[str, float, str], list[tuple[Key, float, str]]]]
@@ -56,6 +66,7 @@ class ExposuresModel(QAbstractItemModel):
         self._by_id: dict[int, _Group] = {}
         self._labels: Mapping[str, str] = {}
         self._traffic = Traffic()
+        self._noted_at = float("-inf")
         self.now = 0
 
     @property
@@ -66,7 +77,11 @@ class ExposuresModel(QAbstractItemModel):
     def show_qubes(
         self, qubes: Sequence[QubeStatus], now: int, looked_at: float
     ) -> None:
-        """Show these. `looked_at` is when, in seconds of a clock that only goes on."""
+        """Show these. `looked_at` is when, in seconds of a clock that only goes on.
+
+        Age, traffic and curve are other ones with every look: of these no row tells,
+        as a thousand would take Qt longer than to draw what is seen of them.
+        """
         self.now = now
         wanted = {qube.name: qube.forwards for qube in qubes if qube.forwards}
         names = sorted(wanted)
@@ -88,6 +103,10 @@ class ExposuresModel(QAbstractItemModel):
     def _note_traffic(
         self, wanted: Mapping[str, Sequence[ForwardStatus]], looked_at: float
     ) -> None:
+        if looked_at - self._noted_at < 1:
+            # It would pass over what comes so soon.
+            return
+        self._noted_at = looked_at
         counters: dict[Hashable, int] = {}
         for name, forwards in wanted.items():
             counters[name] = sum(each.bytes for each in forwards)
@@ -96,9 +115,8 @@ class ExposuresModel(QAbstractItemModel):
 
     def _move_to(self, group: _Group, wanted: Sequence[ForwardStatus]) -> None:
         parent = self._index_of(group)
-        before = [key_of(each) for each in group.forwards]
-        changes = find_changes(before, [key_of(each) for each in wanted])
-        removed = changes.removed if changes else range(len(before) - 1, -1, -1)
+        changes = find_changes(*_keys_of(group.forwards, wanted))
+        removed = changes.removed if changes else range(len(group.forwards) - 1, -1, -1)
         inserted = changes.inserted if changes else range(len(wanted))
         for row in removed:
             self.beginRemoveRows(parent, row, row)
@@ -108,11 +126,17 @@ class ExposuresModel(QAbstractItemModel):
             self.beginInsertRows(parent, row, row)
             group.forwards.insert(row, wanted[row])
             self.endInsertRows()
+        # By now they are rows of the same forwards, one to one.
+        changed = [
+            row
+            for row, (old, new) in enumerate(zip(group.forwards, wanted, strict=True))
+            if _what_is_told(old) != _what_is_told(new)
+        ]
         group.forwards = list(wanted)
-        # Age and curve change with every look.
         self.dataChanged.emit(parent, parent.siblingAtColumn(_LAST))
-        first, last = self.index(0, 0, parent), len(wanted) - 1
-        self.dataChanged.emit(first, self.index(last, _LAST, parent))
+        for row in changed:
+            index = self.index(row, 0, parent)
+            self.dataChanged.emit(index, index.siblingAtColumn(_LAST))
 
     def sort_values(self, column: Column) -> SortValues:
         """Return by what all rows are sorted in a column, qubes and their forwards."""
@@ -154,7 +178,8 @@ class ExposuresModel(QAbstractItemModel):
 
     def index(self, row: int, column: int, parent: QModelIndex = _ROOT) -> QModelIndex:
         """Return the index of a qube, or of a forward below one."""
-        if not self.hasIndex(row, column, parent):
+        # Asked a thousand times for each frame: hasIndex would ask back twice.
+        if not (0 <= row < self.rowCount(parent) and 0 <= column <= _LAST):
             return QModelIndex()
         if not parent.isValid():
             return self.createIndex(row, column, _OF_GROUPS)
@@ -175,7 +200,7 @@ class ExposuresModel(QAbstractItemModel):
 
     def columnCount(self, _parent: QModelIndex = _ROOT) -> int:
         """Return the number of columns."""
-        return len(Column)
+        return _COLUMNS
 
     def headerData(
         self,
@@ -193,6 +218,9 @@ class ExposuresModel(QAbstractItemModel):
         self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole
     ) -> object:
         """Return what a cell shows."""
+        # Qt asks for fonts, colours and marks of each cell as well.
+        if role not in _ROLES:
+            return None
         told = self.forward_at(index)
         if told is not None:
             return self._forward_data(*told, Column(index.column()), role)
@@ -233,3 +261,27 @@ class ExposuresModel(QAbstractItemModel):
         if role == SORT_ROLE:
             return group_value(name, forwards, column, self.now)
         return None
+
+
+def _keys_of(
+    before: Sequence[ForwardStatus], after: Sequence[ForwardStatus]
+) -> tuple[Sequence[Hashable], Sequence[Hashable]]:
+    """Return by what rows are found again; nothing where they are the same for sure."""
+    lines = [[(each.line, each.owner) for each in some] for some in (before, after)]
+    if lines[0] == lines[1]:
+        return (), ()
+    return [key_of(each) for each in before], [key_of(each) for each in after]
+
+
+def _what_is_told(forward: ForwardStatus) -> tuple[object, ...]:
+    """Return what of a forward changes by events, not with time and traffic."""
+    return (
+        forward.rule,
+        forward.state,
+        forward.reason,
+        forward.extent,
+        forward.edge,
+        forward.listening,
+        forward.dial,
+        forward.has_agent,
+    )

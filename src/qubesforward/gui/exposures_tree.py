@@ -63,6 +63,7 @@ class ExposuresTree(QTreeView):
         was_empty = not self.rows.rowCount()
         self.rows.show_qubes(qubes, int(time.time()), time.monotonic())
         self._arrange()
+        self.viewport().update()
         if was_empty and self.rows.rowCount():
             self.expandAll()
             for column in Column:

@@ -11,9 +11,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from qubesforward.gui.forwards_desk import ForwardsDesk
-from qubesforward.gui.forwards_pane import ForwardsPane
-from qubesforward.gui.notice import Notice
+from qubesforward.gui.forwards_area import ForwardsArea, Troubles
 from qubesforward.gui.outbound_pane import OutboundPane
 from qubesforward.gui.qube_firewall import QubeFirewall
 from qubesforward.gui.worker import Worker
@@ -35,40 +33,33 @@ class FirewallPage(QWidget):
         self, worker: Worker, qube: str, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self._worker = worker
         self._is_saving = False
         self.firewall = QubeFirewall(worker, qube, self)
         self.outbound = OutboundPane(self)
-        self.forwards = ForwardsPane(qube, self)
-        self.desk = ForwardsDesk(self.firewall, self.forwards)
-        self.gone = Notice(parent=self)
-        self.problem = Notice({self.tr("Close"): lambda: None}, self)
+        self.area = ForwardsArea(worker, self.firewall, self)
+        self.forwards, self.desk = self.area.pane, self.area.desk
+        self._troubles = Troubles(worker, self)
+        self.gone, self.problem = self._troubles.gone, self._troubles.problem
         self._lay_out(qube)
         self.firewall.outbound_read.connect(self.outbound.show_rules)
         self.firewall.failed.connect(self.problem.say)
-        self.desk.refused.connect(self.problem.say)
+        self.area.refused.connect(self.problem.say)
         self.outbound.edited.connect(self.edited)
-        worker.connected.connect(self._show_connection)
-        if worker.is_connected or worker.reason:
-            self._show_connection(worker.is_connected)
 
     def _lay_out(self, qube: str) -> None:
         split = QSplitter(Qt.Orientation.Vertical, self)
         split.setChildrenCollapsible(False)
-        for title, pane in (
-            (self.tr("Outbound: what {0} may connect to"), self.outbound),
-            (self.tr("Port forwarding: who may connect to {0}"), self.forwards),
-        ):
-            # A lone & would be taken for the mark of a key.
-            box = QGroupBox(title.format(qube.replace("&", "&&")), split)
-            inside = QVBoxLayout(box)
-            inside.addWidget(pane)
-            split.addWidget(box)
+        # A lone & would be taken for the mark of a key.
+        title = self.tr("Outbound: what {0} may connect to")
+        box = QGroupBox(title.format(qube.replace("&", "&&")), split)
+        inside = QVBoxLayout(box)
+        inside.addWidget(self.outbound)
+        split.addWidget(box)
+        split.addWidget(self.area)
         split.setStretchFactor(0, 2)
         split.setStretchFactor(1, 3)
         layout = QVBoxLayout(self)
-        layout.addWidget(self.gone)
-        layout.addWidget(self.problem)
+        layout.addWidget(self._troubles)
         layout.addWidget(split, 1)
 
     @property
@@ -110,13 +101,3 @@ class FirewallPage(QWidget):
         self._is_saving = False
         self.problem.say(self.tr("The rules are not saved: {0}").format(reason))
         self.not_saved.emit()
-
-    def _show_connection(self, is_connected: bool) -> None:
-        text = self.tr(
-            "What is shown may be out of date, and nothing can be changed now: {0}."
-            " It is looked for all the time."
-        )
-        self.gone.say("" if is_connected else text.format(self._worker.reason))
-        if not is_connected:
-            # The next status enables it; outbound rules can be edited meanwhile.
-            self.forwards.setEnabled(False)

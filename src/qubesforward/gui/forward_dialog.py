@@ -16,7 +16,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from qubesforward.cli.sentences import explain_forwards, is_unlimited
+from qubesforward.cli.sentences import When, explain_forwards, is_unlimited
 from qubesforward.cli.status import ForwardStatus, State, Status
 from qubesforward.gui.forward_draft import (
     Case,
@@ -29,12 +29,11 @@ from qubesforward.gui.forward_form import ForwardForm
 from qubesforward.gui.path_view import PathView
 from qubesforward.gui.plain import PlainLabel
 from qubesforward.gui.scroll import FittingScroll
+from qubesforward.gui.words import say
 from qubesforward.model.rule import ForwardRule
 
 _PAUSE = 150
 """Milliseconds after the last key until it is asked what the fields would do."""
-
-_WILL_REACH = "will be able to reach"
 
 
 class ForwardDialog(QDialog):
@@ -156,7 +155,8 @@ class ForwardDialog(QDialog):
         self._show_buttons()
 
     def _explain(self, forward: ForwardStatus) -> str:
-        text = explain_forwards([forward], self._qube, int(time.time()), _WILL_REACH)
+        now = int(time.time())
+        text = say(explain_forwards([forward], self._qube, now, When.LATER))
         if forward.state not in (State.ACTIVE, State.PENDING):
             return text
         if self.form.draft.case is Case.VPN and not forward.tunnels:

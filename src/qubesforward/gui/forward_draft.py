@@ -14,6 +14,7 @@ from qubesforward.cli.durations import parse_duration, parse_moment
 from qubesforward.cli.spec import PortSpec, parse_spec
 from qubesforward.cli.status import ForwardStatus, State
 from qubesforward.errors import InvalidRule
+from qubesforward.gui.words import say_error, say_told
 from qubesforward.model.hosts import Network, parse_network
 from qubesforward.model.rule import REBOOT, ForwardRule, ForwardType, Reach
 from qubesforward.model.values import LONGEST_COMMENT, check_line
@@ -123,7 +124,7 @@ def show_problem(error: InvalidRule) -> str:
 
     It stands beside the field.
     """
-    return _ELEMENT.sub("", str(error))
+    return _ELEMENT.sub("", say_error(error))
 
 
 class _Fields:
@@ -218,4 +219,4 @@ def place_problem(forward: ForwardStatus) -> Problems:
         State.UNREACHABLE: Field.CASE,
         State.UNCONFIRMED: Field.CASE,
     }.get(forward.state)
-    return {field: forward.reason} if field else {}
+    return {field: say_told(forward.reason)} if field else {}

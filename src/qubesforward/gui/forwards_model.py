@@ -24,6 +24,9 @@ from qubesforward.gui.states import state_icon
 _ROOT = QModelIndex()
 SORT_ROLE = int(Qt.ItemDataRole.UserRole)
 
+# An enumeration is slow to count, and this is asked for each cell that is drawn.
+_COLUMNS = len(Column)
+
 
 class ForwardsModel(QAbstractTableModel):
     """The forwards of one qube, with what became of each."""
@@ -77,7 +80,7 @@ class ForwardsModel(QAbstractTableModel):
 
     def columnCount(self, parent: QModelIndex = _ROOT) -> int:
         """Return the number of columns."""
-        return 0 if parent.isValid() else len(Column)
+        return 0 if parent.isValid() else _COLUMNS
 
     def headerData(
         self,

@@ -15,6 +15,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
+from qubesforward.cli.phrase import Phrase, Start
 from qubesforward.cli.sentences import describe_silence, explain_forwards
 from qubesforward.cli.status import ForwardStatus, Status
 from qubesforward.gui.forwards_rows import Key
@@ -23,6 +24,7 @@ from qubesforward.gui.notice import Notice
 from qubesforward.gui.path_view import PathView
 from qubesforward.gui.plain import PlainLabel
 from qubesforward.gui.portmap_box import PortmapBox
+from qubesforward.gui.words import say, say_told
 from qubesforward.model.rule import REBOOT, ForwardRule
 
 _DURATIONS = ("10m", "1h", "8h", "1d", REBOOT, "")
@@ -143,12 +145,14 @@ class ForwardsPane(QWidget):
 
     def _problems(self, status: Status) -> list[str]:
         qube = status.find_qube(self._qube)
-        problems = [qube.problem]
+        problems = [say_told(qube.problem)]
         if qube.unreadable:
             text = self.tr("Rules that cannot be read, and are not used: {0}")
-            problems.append(text.format("; ".join(qube.unreadable)))
+            problems.append(text.format("; ".join(map(say_told, qube.unreadable))))
         if status.audit:
-            problems.append(self.tr("Nothing can be opened: {0}").format(status.audit))
+            problems.append(
+                self.tr("Nothing can be opened: {0}").format(say_told(status.audit))
+            )
         return problems
 
     def _show_chosen(self) -> None:
@@ -171,10 +175,10 @@ class ForwardsPane(QWidget):
             self.sentence.show_text("")
 
     def _explain(self, forward: ForwardStatus) -> None:
-        text = explain_forwards([forward], self._qube, int(time.time()))
+        said = [say(explain_forwards([forward], self._qube, int(time.time())))]
         if silence := describe_silence(forward, self._qube):
-            text += f" {silence[:1].upper()}{silence[1:]}."
-        self.sentence.show_text(text)
+            said.append(say(Phrase("{0}.", Start(silence))))
+        self.sentence.show_text(" ".join(said))
         self.path.show_forward(forward, self._status.hops)
 
     def choose_soon(self, rule: ForwardRule) -> None:

@@ -82,7 +82,7 @@ def _show_until(rule: ForwardRule, now: int) -> str:
     if rule.expire == REBOOT:
         return QCoreApplication.translate("Forwards", "restart")
     if isinstance(rule.expire, int):
-        return format_day(rule.expire, now)
+        return say(format_day(rule.expire, now))
     return QCoreApplication.translate("Forwards", "you remove it")
 
 
@@ -122,8 +122,8 @@ def cell_text(forward: ForwardStatus, qube: str, column: Column, now: int) -> st
 def explain_state(forward: ForwardStatus, qube: str) -> str:
     """Say why it is not open, or that nothing listens; nothing if all is well."""
     if forward.state is State.ACTIVE:
-        return describe_silence(forward, qube)
-    return describe_reason(forward)
+        return say(describe_silence(forward, qube))
+    return say(describe_reason(forward))
 
 
 def sort_value(

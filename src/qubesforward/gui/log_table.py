@@ -17,6 +17,7 @@ from PyQt6.QtWidgets import QAbstractItemView, QTableView, QWidget
 
 from qubesforward.cli.log_lines import LogLine, describe_line, format_time
 from qubesforward.gui.plain import bound, plain_tip
+from qubesforward.gui.words import say
 
 _ROOT = QModelIndex()
 _MEASURED = 50
@@ -52,7 +53,8 @@ def event_word(event: str) -> str:
 def describe_row(line: LogLine) -> Row:
     """Return what stands in the columns for an event."""
     forward, details = describe_line(line)
-    return format_time(line), event_word(line.event), line.qube, forward, bound(details)
+    event, told = event_word(line.event), bound(say(details))
+    return format_time(line), event, line.qube, say(forward), told
 
 
 class LogModel(QAbstractTableModel):

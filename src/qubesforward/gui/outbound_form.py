@@ -22,6 +22,7 @@ from qubesforward.cli.durations import format_moment
 from qubesforward.gui.outbound_dialog import OutboundDialog
 from qubesforward.gui.outbound_rules import SimpleRules, is_editable
 from qubesforward.gui.outbound_table import OutboundTable, describe_rule
+from qubesforward.gui.words import say
 from qubesforward.model.rule import Action, OutboundRule
 
 _MINUTES = 5
@@ -143,7 +144,7 @@ class OutboundForm(QWidget):
         self.minutes.setEnabled(self.full.isChecked())
         text = self.tr("&Full access for")
         if until is not None:
-            moment = format_moment(until, self._now)
+            moment = say(format_moment(until, self._now))
             text = self.tr("&Full access until {0}").format(moment)
         self.full.setText(text)
 

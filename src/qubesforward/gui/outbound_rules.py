@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from qubesforward.cli.phrase import Phrase
 from qubesforward.cli.spec import parse_spec
 from qubesforward.errors import InvalidRule
 from qubesforward.gui.forward_draft import show_problem
+from qubesforward.gui.words import say
 from qubesforward.model.dsthost import parse_dsthost
 from qubesforward.model.rule import Action, OutboundRule, Proto
 from qubesforward.model.values import LONGEST_COMMENT, check_line
@@ -130,7 +132,7 @@ def read_exception(
     except InvalidRule as error:
         problems[RuleField.COMMENT] = show_problem(error)
     if not problems and (dsthost, ports, proto) == (None, None, None):
-        problems[RuleField.HOST] = "name a host, a network or a protocol"
+        problems[RuleField.HOST] = say(Phrase("name a host, a network or a protocol"))
     if problems:
         return None, problems
     rule = OutboundRule(
@@ -164,7 +166,7 @@ def show_port(rule: OutboundRule) -> str:
     if rule.specialtarget is not None:
         return rule.specialtarget
     if rule.icmptype is not None:
-        return f"icmp type {rule.icmptype}"
+        return say(Phrase("icmp type {0}", str(rule.icmptype)))
     if rule.dstports is None:
         return "*"
     first, last = rule.dstports

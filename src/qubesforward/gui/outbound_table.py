@@ -16,6 +16,7 @@ from PyQt6.QtWidgets import (
 from qubesforward.cli.durations import format_day
 from qubesforward.gui.outbound_rules import show_host, show_port, show_proto
 from qubesforward.gui.plain import bound
+from qubesforward.gui.words import say
 from qubesforward.model.rule import OutboundRule
 
 _MEASURED = 50
@@ -56,6 +57,6 @@ class OutboundTable(QTableWidget):
 
 def describe_rule(rule: OutboundRule, now: int) -> list[str]:
     """Return what stands in a row for a rule, but for its action."""
-    until = "" if rule.expire is None else format_day(rule.expire, now)
+    until = "" if rule.expire is None else say(format_day(rule.expire, now))
     host, port, proto = show_host(rule), show_port(rule), show_proto(rule)
     return [host, port, proto, until, rule.comment]

@@ -21,6 +21,7 @@ from PyQt6.QtWidgets import (
 )
 
 from qubesforward.cli.log_lines import LogLine
+from qubesforward.cli.phrase import Phrase, Start
 from qubesforward.cli.reaching import describe_asker
 from qubesforward.cli.sentences import describe_silence, explain_forwards
 from qubesforward.cli.status import Status
@@ -33,6 +34,7 @@ from qubesforward.gui.log_table import LogTable
 from qubesforward.gui.notice import Notice
 from qubesforward.gui.path_view import PathView
 from qubesforward.gui.plain import PlainLabel
+from qubesforward.gui.words import say, say_told
 from qubesforward.gui.worker import Worker
 
 
@@ -148,10 +150,14 @@ class Overview(QWidget):
         self.tree.show_qubes(status.qubes)
         self.summary.show_text(sum_up(self.tree.rows.groups).text)
         problems = [
-            f"{each.name}: {each.problem}" for each in status.qubes if each.problem
+            f"{each.name}: {say_told(each.problem)}"
+            for each in status.qubes
+            if each.problem
         ]
         if status.audit:
-            problems.append(self.tr("Nothing can be opened: {0}").format(status.audit))
+            problems.append(
+                self.tr("Nothing can be opened: {0}").format(say_told(status.audit))
+            )
         if problems:
             self.problem.say("\n".join(problems))
         self._show_chosen()
@@ -161,7 +167,9 @@ class Overview(QWidget):
         self.log.show_lines(lines)
         said = [self.tr("There is more, and older, in the file.")] if has_more else []
         if problem:
-            said.append(self.tr("The log cannot be written: {0}").format(problem))
+            said.append(
+                self.tr("The log cannot be written: {0}").format(say_told(problem))
+            )
         self.log_note.show_text(" ".join(said))
         self.log_note.setVisible(bool(said))
 
@@ -191,10 +199,10 @@ class Overview(QWidget):
             self.sentence.show_text(text)
             return
         qube, forward = chosen[0]
-        said = [explain_forwards([forward], qube, int(time.time()))]
+        said = [say(explain_forwards([forward], qube, int(time.time())))]
         if silence := describe_silence(forward, qube):
-            said.append(f"{silence[:1].upper()}{silence[1:]}.")
-        said.append(describe_asker(forward, qube))
+            said.append(say(Phrase("{0}.", Start(silence))))
+        said.append(say(describe_asker(forward, qube)))
         self.sentence.show_text(" ".join(filter(None, said)))
         self.path.show_forward(forward, qube=qube)
 

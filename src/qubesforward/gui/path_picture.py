@@ -102,7 +102,7 @@ class PathPicture(QWidget):
         if self._model is None:
             return
         drawing = draw_path(self._model, LIGHT, measure_text, say)
-        drawing = add_reasons(drawing, self._model, LIGHT)
+        drawing = add_reasons(drawing, self._model, LIGHT, say)
         if path.lower().endswith(".png"):
             if not render_image(drawing, LIGHT.background).save(path, "PNG"):
                 raise OSError(self.tr("The picture cannot be written there."))
@@ -241,8 +241,8 @@ def describe_node(node: PathNode) -> str:
     name = name_of(node, say)
     said = f"{name}: {say(STATES[node.state])}" if node.state else name
     if node.reason:
-        said += f" ({node.reason})"
+        said += f" ({say(node.reason)})"
     if node.addresses:
         said += f"\n{', '.join(node.addresses)}"
-    traffic = describe_traffic(node.packets, node.bytes)
+    traffic = say(describe_traffic(node.packets, node.bytes))
     return f"{said}\n{traffic}" if traffic else said

@@ -19,6 +19,7 @@ from qubesforward.cli.sentences import format_mapping, name_some
 from qubesforward.cli.status import ForwardStatus
 from qubesforward.gui.plain import PlainLabel
 from qubesforward.gui.portmap_policy import Mode, PortmapPolicy
+from qubesforward.gui.words import say
 from qubesforward.model.rule import Reach
 
 
@@ -71,7 +72,7 @@ class PortmapBox(QWidget):
         """Say which ports programs have now."""
         ports = [format_mapping(each.rule) for each in forwards if each.is_mapping]
         self.mappings.setVisible(bool(ports))
-        text = self.tr("Open for programs now: {0}").format(name_some(ports))
+        text = self.tr("Open for programs now: {0}").format(say(name_some(ports)))
         self.mappings.show_text(text if ports else "")
 
     def _show_switch(self) -> None:

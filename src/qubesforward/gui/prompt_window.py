@@ -37,6 +37,7 @@ from qubesforward.gui.prompt_words import (
     describe_via,
     show_words,
 )
+from qubesforward.gui.words import say
 
 _PATIENCE = 60
 """Seconds for which dom0 keeps a question open."""
@@ -203,7 +204,7 @@ class PromptWindow(QWidget):
         icon = label_icon(self._labels.get(request.qube, ""))
         self.label.setPixmap(icon.pixmap(side, side))
         label = self._labels.get(request.qube, "")
-        self.label.setAccessibleName(self.tr("Label: {0}").format(label))
+        self.label.setAccessibleName(self.tr("Label: {0}").format(say(label)))
         self.qube.show_text(request.qube)
         self.question.show_text(describe_question(request))
         self.who.show_text(describe_reach(request))

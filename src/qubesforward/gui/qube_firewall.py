@@ -14,6 +14,8 @@ from qubesforward.gui.calls import Calls, OnAnswer, OnFailure
 from qubesforward.gui.labels import Labels
 from qubesforward.gui.look import Done, Look, may_change_paths
 from qubesforward.gui.portmap_policy import FEATURES, PortmapPolicy, read_policy
+from qubesforward.gui.talker import Read
+from qubesforward.gui.words import say_error
 from qubesforward.gui.worker import Worker
 from qubesforward.model.rule import ForwardRule, OutboundRule
 from qubesforward.model.text import format_rule, parse_rules
@@ -93,17 +95,20 @@ class QubeFirewall(QObject):
         lines: Sequence[str],
         on_answer: OnAnswer,
         on_failure: OnFailure,
+        read: Read = bytes,
     ) -> int:
         payload = "".join(f"{line}\n" for line in lines).encode("ascii", "replace")
-        method = _FIREWALL + name
-        return self._calls.ask(method, self.qube, arg, payload, on_answer, on_failure)
+        return self._calls.ask(
+            _FIREWALL + name, self.qube, arg, payload, on_answer, on_failure, read
+        )
 
     def _ask_status(self, done: Done) -> None:
-        def take(content: bytes) -> None:
+        def take(status: Status) -> None:
             done()
-            self._decode(lambda: self.status_read.emit(decode_status(content)))
+            self.status_read.emit(status)
 
-        self._ask("Status", _FORWARD, (), take, partial(self._tell_failed, done))
+        fail = partial(self._tell_failed, done)
+        self._ask("Status", _FORWARD, (), take, fail, decode_status)
 
     def _ask_outbound(self, done: Done) -> None:
         def take(content: bytes) -> None:
@@ -116,7 +121,7 @@ class QubeFirewall(QObject):
         try:
             work()
         except ForwardError as error:
-            self.failed.emit(str(error))
+            self.failed.emit(say_error(error))
 
     def _tell_failed(self, done: Done, _kind: str, message: str) -> None:
         done()
@@ -168,7 +173,7 @@ class QubeFirewall(QObject):
             try:
                 on_plan(decode_plan(content, self.qube))
             except ForwardError as error:
-                on_refused(str(error))
+                on_refused(say_error(error))
 
         lines = _addition(rule, instead, force=True)
         self._plan = self._ask(
@@ -218,7 +223,7 @@ class QubeFirewall(QObject):
             try:
                 present = _decode_outbound(content)
             except ForwardError as error:
-                refused(str(error))
+                refused(say_error(error))
                 return
             if present != list(read):
                 changed()

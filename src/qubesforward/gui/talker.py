@@ -20,6 +20,10 @@ _MOST_CALLS = 16
 _ESTABLISHED = "connection-established"
 
 
+Read = Callable[[bytes], object]
+"""Reads the content of an answer; raises `ForwardError` if it is none."""
+
+
 class Service(StrEnum):
     """Whom events come from."""
 
@@ -29,21 +33,26 @@ class Service(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A call to be made; `token` is the caller's own name for it."""
+    """A call to be made; `token` is the caller's own name for it.
+
+    `read` makes of the answer what is told, in the talker's thread: windows need not
+    stand still for a long one.
+    """
 
     token: int
     method: str
     dest: str = "dom0"
     arg: str = ""
     payload: bytes = b""
+    read: Read = bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What a call was answered."""
+    """What a call was answered, as it was `read`."""
 
     token: int
-    content: bytes
+    content: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +137,7 @@ class Talker:
                 content = await self._client.call(
                     asked.method, asked.dest, asked.arg, asked.payload
                 )
-            told = Answered(asked.token, content)
+            told = Answered(asked.token, asked.read(content))
         except AdminError as error:
             told = Failed(asked.token, error.kind, str(error))
         except ForwardError as error:

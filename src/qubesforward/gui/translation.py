@@ -19,6 +19,11 @@ from PyQt6.QtCore import (
     QTranslator,
 )
 
+from qubesforward.gui.retelling import Retelling
+
+TOLD = "Told"
+"""The context of texts that other programs say."""
+
 DIRECTORY = Path(__file__).parent / "languages"
 """Files are named by language: ``de.ts``."""
 
@@ -49,6 +54,14 @@ class Translation(QTranslator):
     def __init__(self, texts: Texts, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._texts = texts
+        told = {
+            source: text for (context, source), text in texts.items() if context == TOLD
+        }
+        self._retelling = Retelling(told)
+
+    def retell(self, text: str) -> str:
+        """Return what another program said, or as it is if it is none of our texts."""
+        return self._retelling.retell(text)
 
     # Qt's stubs know texts only; None is how PyQt says that there is none.
     def translate(  # type: ignore[override]

@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 from PyQt6.QtCore import QObject
 from PyQt6.QtWidgets import QWidget
 
+from qubesforward.gui.manager_window import NotThere, open_manager_window
 from qubesforward.gui.overview import Overview, open_overview
 from qubesforward.gui.settings import SettingsWindow
 from qubesforward.gui.worker import Worker
@@ -27,9 +28,20 @@ class Windows(QObject):
     def show(self, qube: str = "") -> None:
         """Show the settings of a qube; without a name what is open on the computer."""
         if qube:
-            self._show(qube, lambda: SettingsWindow(self._worker, qube))
+            self._show(qube, lambda: self._make_settings(qube))
         else:
             self.show_overview()
+
+    def _make_settings(self, qube: str) -> QWidget:
+        """Return Qubes' own window with our area in it, or else ours."""
+        try:
+            return open_manager_window(self._worker, qube)
+        except NotThere as why:
+            window = SettingsWindow(self._worker, qube)
+            if why.is_news:
+                text = self.tr("Qubes' own Settings window cannot be added to: {0}")
+                window.page.problem.say(text.format(why))
+            return window
 
     def show_overview(self) -> Overview:
         """Show what is open on the computer."""

@@ -16,10 +16,12 @@ from qubesforward.gui.talker import (
     Asked,
     Failed,
     Heard,
+    Read,
     Service,
     Talker,
     Told,
 )
+from qubesforward.gui.words import say_told
 from qubesforward.qubes.paths import FORWARDD_SOCKET, QUBESD_SOCKET
 
 RETRY = 0.5
@@ -29,7 +31,7 @@ RETRY = 0.5
 class Worker(QObject):
     """Makes calls, and follows the events of qubesd and of qubes-forwardd.
 
-    `answered` has the token of a call and the bytes of the answer; `failed` the
+    `answered` has the token of a call and what was read of the answer; `failed` the
     token, the kind of the error (that of an `AdminError`, else the name of the class)
     and its text. `happened` is an event: the qube, the name, and a mapping of what
     else it says. `connected` tells whether qubes-forwardd is heard, and `reason` why
@@ -67,11 +69,19 @@ class Worker(QObject):
         self._talker.start()
 
     def ask(
-        self, method: str, dest: str = "dom0", arg: str = "", payload: bytes = b""
+        self,
+        method: str,
+        dest: str = "dom0",
+        arg: str = "",
+        payload: bytes = b"",
+        read: Read = bytes,
     ) -> int:
-        """Make a call as soon as possible; return its token at once."""
+        """Make a call as soon as possible; return its token at once.
+
+        What is answered is what `read` makes of it, in another thread.
+        """
         token = next(self._tokens)
-        self._talker.ask(Asked(token, method, dest, arg, payload))
+        self._talker.ask(Asked(token, method, dest, arg, payload, read))
         return token
 
     def close(self) -> None:
@@ -99,7 +109,7 @@ class Worker(QObject):
             case Answered(token, content):
                 self.answered.emit(token, content)
             case Failed(token, kind, message):
-                self.failed.emit(token, kind, message)
+                self.failed.emit(token, kind, say_told(message))
             case Heard(Service.FORWARDD):
                 self._note_connection(told)
             case Heard():
@@ -111,6 +121,6 @@ class Worker(QObject):
     def _note_connection(self, heard: Heard) -> None:
         is_first = not (self.is_connected or self.reason)
         was = (self.is_connected, self.reason)
-        self.is_connected, self.reason = heard.is_heard, heard.reason
-        if is_first or was != (heard.is_heard, heard.reason):
+        self.is_connected, self.reason = heard.is_heard, say_told(heard.reason)
+        if is_first or was != (self.is_connected, self.reason):
             self.connected.emit(heard.is_heard)

@@ -211,7 +211,8 @@ def plan_alone(
         return Outcome(asked, Verdict.REFUSED, tunnel, steps)
     halted = [qube.name for qube in reversed(chain) if not qube.running]
     if halted:
-        reason = f"{' and '.join(halted)} {'is' if len(halted) == 1 else 'are'} halted"
+        names = " and ".join(halted)
+        reason = f"{names} is halted" if len(halted) == 1 else f"{names} are halted"
         return Outcome(asked, Verdict.HALTED, reason, steps)
     return Outcome(asked, Verdict.READY, "", steps)
 

@@ -148,24 +148,12 @@
 <context>
     <name>FirewallPage</name>
     <message>
-        <source>Close</source>
-        <translation>Schließen</translation>
-    </message>
-    <message>
         <source>Outbound: what {0} may connect to</source>
         <translation>Ausgehend: wohin {0} sich verbinden darf</translation>
     </message>
     <message>
-        <source>Port forwarding: who may connect to {0}</source>
-        <translation>Portweiterleitung: wer sich mit {0} verbinden darf</translation>
-    </message>
-    <message>
         <source>The rules are not saved: {0}</source>
         <translation>Die Regeln sind nicht gespeichert: {0}</translation>
-    </message>
-    <message>
-        <source>What is shown may be out of date, and nothing can be changed now: {0}. It is looked for all the time.</source>
-        <translation>Das Gezeigte ist vielleicht veraltet, und zurzeit lässt sich nichts ändern: {0}. Die Verbindung wird laufend neu versucht.</translation>
     </message>
 </context>
 <context>
@@ -355,6 +343,13 @@
     <message>
         <source>you remove it</source>
         <translation>Sie es entfernen</translation>
+    </message>
+</context>
+<context>
+    <name>ForwardsArea</name>
+    <message>
+        <source>Port forwarding: who may connect to {0}</source>
+        <translation>Portweiterleitung: wer sich mit {0} verbinden darf</translation>
     </message>
 </context>
 <context>
@@ -995,6 +990,335 @@
     </message>
 </context>
 <context>
+    <name>QAbstractSpinBox</name>
+    <message>
+        <source>&amp;Select All</source>
+        <translation>&amp;Alles auswählen</translation>
+    </message>
+    <message>
+        <source>&amp;Step up</source>
+        <translation>&amp;Höher</translation>
+    </message>
+    <message>
+        <source>Step &amp;down</source>
+        <translation>&amp;Niedriger</translation>
+    </message>
+</context>
+<context>
+    <name>QFileDialog</name>
+    <message>
+        <source>%1
+Directory not found.
+Please verify the correct directory name was given.</source>
+        <translation>%1
+Dieses Verzeichnis gibt es nicht.
+Bitte den Namen prüfen.</translation>
+    </message>
+    <message>
+        <source>%1 already exists.
+Do you want to replace it?</source>
+        <translation>%1 gibt es schon.
+Ersetzen?</translation>
+    </message>
+    <message>
+        <source>&amp;Delete</source>
+        <translation>&amp;Löschen</translation>
+    </message>
+    <message>
+        <source>&amp;New Folder</source>
+        <translation>&amp;Neuer Ordner</translation>
+    </message>
+    <message>
+        <source>&amp;Open</source>
+        <translation>&amp;Öffnen</translation>
+    </message>
+    <message>
+        <source>&amp;Rename</source>
+        <translation>&amp;Umbenennen</translation>
+    </message>
+    <message>
+        <source>&amp;Save</source>
+        <translation>&amp;Speichern</translation>
+    </message>
+    <message>
+        <source>All Files (*)</source>
+        <translation>Alle Dateien (*)</translation>
+    </message>
+    <message>
+        <source>Back</source>
+        <translation>Zurück</translation>
+    </message>
+    <message>
+        <source>Change to detail view mode</source>
+        <translation>Einzelheiten anzeigen</translation>
+    </message>
+    <message>
+        <source>Change to list view mode</source>
+        <translation>Als Liste anzeigen</translation>
+    </message>
+    <message>
+        <source>Create New Folder</source>
+        <translation>Neuen Ordner anlegen</translation>
+    </message>
+    <message>
+        <source>Create a New Folder</source>
+        <translation>Einen neuen Ordner anlegen</translation>
+    </message>
+    <message>
+        <source>Detail View</source>
+        <translation>Einzelheiten</translation>
+    </message>
+    <message>
+        <source>File &amp;name:</source>
+        <translation>Datei&amp;name:</translation>
+    </message>
+    <message>
+        <source>Files</source>
+        <translation>Dateien</translation>
+    </message>
+    <message>
+        <source>Files of type:</source>
+        <translation>Dateityp:</translation>
+    </message>
+    <message>
+        <source>Forward</source>
+        <translation>Vorwärts</translation>
+    </message>
+    <message>
+        <source>Go back</source>
+        <translation>Zurück gehen</translation>
+    </message>
+    <message>
+        <source>Go forward</source>
+        <translation>Vorwärts gehen</translation>
+    </message>
+    <message>
+        <source>Go to the parent directory</source>
+        <translation>Zum übergeordneten Verzeichnis</translation>
+    </message>
+    <message>
+        <source>List View</source>
+        <translation>Liste</translation>
+    </message>
+    <message>
+        <source>List of places and bookmarks</source>
+        <translation>Orte und Lesezeichen</translation>
+    </message>
+    <message>
+        <source>Look in:</source>
+        <translation>Suchen in:</translation>
+    </message>
+    <message>
+        <source>Open</source>
+        <translation>Öffnen</translation>
+    </message>
+    <message>
+        <source>Parent Directory</source>
+        <translation>Übergeordnetes Verzeichnis</translation>
+    </message>
+    <message>
+        <source>Save As</source>
+        <translation>Speichern unter</translation>
+    </message>
+    <message>
+        <source>Show </source>
+        <translation>Anzeigen: </translation>
+    </message>
+    <message>
+        <source>Show &amp;hidden files</source>
+        <translation>&amp;Versteckte Dateien anzeigen</translation>
+    </message>
+    <message>
+        <source>Sidebar</source>
+        <translation>Seitenleiste</translation>
+    </message>
+</context>
+<context>
+    <name>QFileSystemModel</name>
+    <message>
+        <source>Computer</source>
+        <translation>Computer</translation>
+    </message>
+    <message>
+        <source>Date Modified</source>
+        <translation>Geändert</translation>
+    </message>
+    <message>
+        <source>Name</source>
+        <translation>Name</translation>
+    </message>
+    <message>
+        <source>Size</source>
+        <translation>Größe</translation>
+    </message>
+    <message>
+        <source>Type</source>
+        <translation>Art</translation>
+    </message>
+</context>
+<context>
+    <name>QLineEdit</name>
+    <message>
+        <source>&amp;Copy</source>
+        <translation>&amp;Kopieren</translation>
+    </message>
+    <message>
+        <source>&amp;Paste</source>
+        <translation>E&amp;infügen</translation>
+    </message>
+    <message>
+        <source>&amp;Redo</source>
+        <translation>&amp;Wiederholen</translation>
+    </message>
+    <message>
+        <source>&amp;Undo</source>
+        <translation>&amp;Rückgängig</translation>
+    </message>
+    <message>
+        <source>Cu&amp;t</source>
+        <translation>&amp;Ausschneiden</translation>
+    </message>
+    <message>
+        <source>Delete</source>
+        <translation>Löschen</translation>
+    </message>
+    <message>
+        <source>Select All</source>
+        <translation>Alles auswählen</translation>
+    </message>
+</context>
+<context>
+    <name>QPlatformTheme</name>
+    <message>
+        <source>&amp;No</source>
+        <translation>&amp;Nein</translation>
+    </message>
+    <message>
+        <source>&amp;Yes</source>
+        <translation>&amp;Ja</translation>
+    </message>
+    <message>
+        <source>Apply</source>
+        <translation>Anwenden</translation>
+    </message>
+    <message>
+        <source>Cancel</source>
+        <translation>Abbrechen</translation>
+    </message>
+    <message>
+        <source>Close</source>
+        <translation>Schließen</translation>
+    </message>
+    <message>
+        <source>Discard</source>
+        <translation>Verwerfen</translation>
+    </message>
+    <message>
+        <source>OK</source>
+        <translation>OK</translation>
+    </message>
+    <message>
+        <source>Open</source>
+        <translation>Öffnen</translation>
+    </message>
+    <message>
+        <source>Save</source>
+        <translation>Speichern</translation>
+    </message>
+</context>
+<context>
+    <name>QScrollBar</name>
+    <message>
+        <source>Bottom</source>
+        <translation>Unten</translation>
+    </message>
+    <message>
+        <source>Left edge</source>
+        <translation>Linker Rand</translation>
+    </message>
+    <message>
+        <source>Page down</source>
+        <translation>Seite nach unten</translation>
+    </message>
+    <message>
+        <source>Page left</source>
+        <translation>Seite nach links</translation>
+    </message>
+    <message>
+        <source>Page right</source>
+        <translation>Seite nach rechts</translation>
+    </message>
+    <message>
+        <source>Page up</source>
+        <translation>Seite nach oben</translation>
+    </message>
+    <message>
+        <source>Right edge</source>
+        <translation>Rechter Rand</translation>
+    </message>
+    <message>
+        <source>Scroll down</source>
+        <translation>Nach unten</translation>
+    </message>
+    <message>
+        <source>Scroll here</source>
+        <translation>Hierher</translation>
+    </message>
+    <message>
+        <source>Scroll left</source>
+        <translation>Nach links</translation>
+    </message>
+    <message>
+        <source>Scroll right</source>
+        <translation>Nach rechts</translation>
+    </message>
+    <message>
+        <source>Scroll up</source>
+        <translation>Nach oben</translation>
+    </message>
+    <message>
+        <source>Top</source>
+        <translation>Oben</translation>
+    </message>
+</context>
+<context>
+    <name>QShortcut</name>
+    <message>
+        <source>Ctrl</source>
+        <translation>Strg</translation>
+    </message>
+    <message>
+        <source>Del</source>
+        <translation>Entf</translation>
+    </message>
+</context>
+<context>
+    <name>QTabBar</name>
+    <message>
+        <source>Scroll Left</source>
+        <translation>Nach links</translation>
+    </message>
+    <message>
+        <source>Scroll Right</source>
+        <translation>Nach rechts</translation>
+    </message>
+</context>
+<context>
+    <name>QWidgetTextControl</name>
+    <message>
+        <source>&amp;Copy</source>
+        <translation>&amp;Kopieren</translation>
+    </message>
+    <message>
+        <source>Copy &amp;Link Location</source>
+        <translation>&amp;Link kopieren</translation>
+    </message>
+    <message>
+        <source>Select All</source>
+        <translation>Alles auswählen</translation>
+    </message>
+</context>
+<context>
     <name>SettingsWindow</name>
     <message>
         <source>&amp;Firewall rules</source>
@@ -1053,6 +1377,701 @@
     </message>
 </context>
 <context>
+    <name>Told</name>
+    <message>
+        <source> (did you mean --for {0}?)</source>
+        <translation> (war --for {0} gemeint?)</translation>
+    </message>
+    <message>
+        <source>Admin API: a call has at most {0} bytes</source>
+        <translation>Admin API: ein Aufruf hat höchstens {0} Byte</translation>
+    </message>
+    <message>
+        <source>Admin API: a call without end of its header</source>
+        <translation>Admin API: ein Aufruf, dessen Kopf nicht endet</translation>
+    </message>
+    <message>
+        <source>Admin API: a header has four words</source>
+        <translation>Admin API: ein Kopf hat vier Wörter</translation>
+    </message>
+    <message>
+        <source>Admin API: a reply of over {0} bytes</source>
+        <translation>Admin API: eine Antwort von über {0} Byte</translation>
+    </message>
+    <message>
+        <source>Admin API: an escape that there is not</source>
+        <translation>Admin API: eine Umschreibung, die es nicht gibt</translation>
+    </message>
+    <message>
+        <source>Admin API: an event of over {0} bytes</source>
+        <translation>Admin API: ein Ereignis von über {0} Byte</translation>
+    </message>
+    <message>
+        <source>Admin API: an event that is not UTF-8</source>
+        <translation>Admin API: ein Ereignis, das kein UTF-8 ist</translation>
+    </message>
+    <message>
+        <source>Admin API: an exception that is cut off</source>
+        <translation>Admin API: eine abgeschnittene Fehlermeldung</translation>
+    </message>
+    <message>
+        <source>Admin API: an exception without a name</source>
+        <translation>Admin API: eine Fehlermeldung ohne Namen</translation>
+    </message>
+    <message>
+        <source>Admin API: cannot be part of a call: {0}</source>
+        <translation>Admin API: kann nicht Teil eines Aufrufs sein: {0}</translation>
+    </message>
+    <message>
+        <source>Admin API: not a call: {0}</source>
+        <translation>Admin API: kein Aufruf: {0}</translation>
+    </message>
+    <message>
+        <source>Admin API: not a property: {0}</source>
+        <translation>Admin API: keine Eigenschaft: {0}</translation>
+    </message>
+    <message>
+        <source>Admin API: not a reply</source>
+        <translation>Admin API: keine Antwort</translation>
+    </message>
+    <message>
+        <source>Admin API: not an event</source>
+        <translation>Admin API: kein Ereignis</translation>
+    </message>
+    <message>
+        <source>Admin API: not an event: {0}</source>
+        <translation>Admin API: kein Ereignis: {0}</translation>
+    </message>
+    <message>
+        <source>Admin API: not events</source>
+        <translation>Admin API: keine Ereignisse</translation>
+    </message>
+    <message>
+        <source>a call of over {0} bytes</source>
+        <translation>ein Aufruf von über {0} Byte</translation>
+    </message>
+    <message>
+        <source>a firewall.xml has no DOCTYPE; take it out</source>
+        <translation>eine firewall.xml hat keinen DOCTYPE; bitte entfernen</translation>
+    </message>
+    <message>
+        <source>a firewall.xml has no namespaces; take them out</source>
+        <translation>eine firewall.xml hat keine Namensräume; bitte entfernen</translation>
+    </message>
+    <message>
+        <source>a forward does not take it; {0}</source>
+        <translation>eine Weiterleitung nimmt es nicht; {0}</translation>
+    </message>
+    <message>
+        <source>a forward takes tcp or udp, or neither for both</source>
+        <translation>eine Weiterleitung nimmt tcp oder udp, oder keines für beide</translation>
+    </message>
+    <message>
+        <source>a header of over {0} bytes</source>
+        <translation>ein Kopf von über {0} Byte</translation>
+    </message>
+    <message>
+        <source>a tag and text of over {0} bytes; shorten it</source>
+        <translation>eine Marke mit Text von über {0} Byte; bitte kürzen</translation>
+    </message>
+    <message>
+        <source>always</source>
+        <translation>immer</translation>
+    </message>
+    <message>
+        <source>an outbound rule accepts or drops</source>
+        <translation>eine ausgehende Regel erlaubt oder verbietet</translation>
+    </message>
+    <message>
+        <source>at most {0} characters fit</source>
+        <translation>höchstens {0} Zeichen passen</translation>
+    </message>
+    <message>
+        <source>by {0}</source>
+        <translation>durch {0}</translation>
+    </message>
+    <message>
+        <source>cannot reach {0} at {1}: {2}</source>
+        <translation>{0} ist unter {1} nicht erreichbar: {2}</translation>
+    </message>
+    <message>
+        <source>cannot store the rules: {0}</source>
+        <translation>die Regeln lassen sich nicht speichern: {0}</translation>
+    </message>
+    <message>
+        <source>copied from another qube</source>
+        <translation>Kopie eines anderen Qubes</translation>
+    </message>
+    <message>
+        <source>dom0 has no network, and no firewall; name a qube</source>
+        <translation>dom0 hat kein Netz und keine Firewall; bitte einen Qube nennen</translation>
+    </message>
+    <message>
+        <source>event connection closed</source>
+        <translation>die Verbindung für Ereignisse wurde geschlossen</translation>
+    </message>
+    <message>
+        <source>events ended: {0}</source>
+        <translation>Ereignisse sind zu Ende: {0}</translation>
+    </message>
+    <message>
+        <source>expire was {0}</source>
+        <translation>das Ende war {0}</translation>
+    </message>
+    <message>
+        <source>give a length of time, as in 2h or 1d12h</source>
+        <translation>eine Dauer angeben, etwa 2h oder 1d12h</translation>
+    </message>
+    <message>
+        <source>give a port or FIRST-LAST</source>
+        <translation>einen Port angeben, oder ERSTER-LETZTER</translation>
+    </message>
+    <message>
+        <source>give a service, a port or a range</source>
+        <translation>einen Dienst, einen Port oder einen Bereich angeben</translation>
+    </message>
+    <message>
+        <source>give a service, a port, or FIRST-LAST</source>
+        <translation>einen Dienst, einen Port oder ERSTER-LETZTER angeben</translation>
+    </message>
+    <message>
+        <source>give a time, as in 18:30 or 2026-12-24 18:30{0}</source>
+        <translation>eine Zeit angeben, etwa 18:30 oder 2026-12-24 18:30{0}</translation>
+    </message>
+    <message>
+        <source>give a time, as in 2h, 18:30 or 2026-12-24</source>
+        <translation>eine Zeit angeben, etwa 2h, 18:30 oder 2026-12-24</translation>
+    </message>
+    <message>
+        <source>give an IPv4 or IPv6 address</source>
+        <translation>eine IPv4- oder IPv6-Adresse angeben</translation>
+    </message>
+    <message>
+        <source>give an IPv4 or IPv6 address or CIDR</source>
+        <translation>eine IPv4- oder IPv6-Adresse oder ein Netz (CIDR) angeben</translation>
+    </message>
+    <message>
+        <source>give an address, a CIDR, or a name in lower case</source>
+        <translation>eine Adresse, ein Netz (CIDR) oder einen Namen in Kleinbuchstaben angeben</translation>
+    </message>
+    <message>
+        <source>give elements as NAME=VALUE, comment last</source>
+        <translation>Angaben als NAME=WERT, den Kommentar zuletzt</translation>
+    </message>
+    <message>
+        <source>give one of {0}</source>
+        <translation>eines angeben von {0}</translation>
+    </message>
+    <message>
+        <source>give the port that the outside dials</source>
+        <translation>den Port angeben, mit dem sich andere verbinden</translation>
+    </message>
+    <message>
+        <source>given twice; give it once</source>
+        <translation>zweimal angegeben; bitte einmal</translation>
+    </message>
+    <message>
+        <source>holds more than {0}</source>
+        <translation>enthält mehr als {0}</translation>
+    </message>
+    <message>
+        <source>imported</source>
+        <translation>importiert</translation>
+    </message>
+    <message>
+        <source>imported; waits for confirmation</source>
+        <translation>importiert; wartet auf Bestätigung</translation>
+    </message>
+    <message>
+        <source>inner port</source>
+        <translation>innerer Port</translation>
+    </message>
+    <message>
+        <source>inner port {0}: {1}</source>
+        <translation>innerer Port {0}: {1}</translation>
+    </message>
+    <message>
+        <source>is over already</source>
+        <translation>ist schon vorbei</translation>
+    </message>
+    <message>
+        <source>is still to come</source>
+        <translation>kommt erst noch</translation>
+    </message>
+    <message>
+        <source>it had no end</source>
+        <translation>es hatte kein Ende</translation>
+    </message>
+    <message>
+        <source>it has left</source>
+        <translation>es ist gegangen</translation>
+    </message>
+    <message>
+        <source>it is no, or is left out</source>
+        <translation>es ist no oder fehlt</translation>
+    </message>
+    <message>
+        <source>it leads through {0} now</source>
+        <translation>es führt jetzt über {0}</translation>
+    </message>
+    <message>
+        <source>it leads to the qube itself; srchost says who may connect</source>
+        <translation>es führt zum Qube selbst; srchost sagt, wer sich verbinden darf</translation>
+    </message>
+    <message>
+        <source>it takes ports</source>
+        <translation>es nimmt Ports</translation>
+    </message>
+    <message>
+        <source>it takes tcp or udp</source>
+        <translation>es nimmt tcp oder udp</translation>
+    </message>
+    <message>
+        <source>it was closed while qubes-forwardd did not run</source>
+        <translation>es wurde geschlossen, während qubes-forwardd nicht lief</translation>
+    </message>
+    <message>
+        <source>its QubesDB does not answer</source>
+        <translation>seine QubesDB antwortet nicht</translation>
+    </message>
+    <message>
+        <source>its addresses changed, or a hop had lost it</source>
+        <translation>seine Adressen haben sich geändert, oder eine Station hatte es verloren</translation>
+    </message>
+    <message>
+        <source>its agent has not answered yet</source>
+        <translation>sein Agent hat noch nicht geantwortet</translation>
+    </message>
+    <message>
+        <source>its comment</source>
+        <translation>sein Kommentar</translation>
+    </message>
+    <message>
+        <source>its time is over</source>
+        <translation>seine Zeit ist vorbei</translation>
+    </message>
+    <message>
+        <source>line {0}: not XML</source>
+        <translation>Zeile {0}: kein XML</translation>
+    </message>
+    <message>
+        <source>line {0}: {1}</source>
+        <translation>Zeile {0}: {1}</translation>
+    </message>
+    <message>
+        <source>missing; give one of {0}</source>
+        <translation>fehlt; eines angeben von {0}</translation>
+    </message>
+    <message>
+        <source>more than 10 years away; leave it out for no end</source>
+        <translation>mehr als 10 Jahre entfernt; für kein Ende leer lassen</translation>
+    </message>
+    <message>
+        <source>more than 10 years; leave it out for no end</source>
+        <translation>mehr als 10 Jahre; für kein Ende leer lassen</translation>
+    </message>
+    <message>
+        <source>more than {0} rules; a firewall.xml has fewer</source>
+        <translation>mehr als {0} Regeln; eine firewall.xml hat weniger</translation>
+    </message>
+    <message>
+        <source>more than {0} tags or attributes; a firewall.xml has fewer</source>
+        <translation>mehr als {0} Marken oder Attribute; eine firewall.xml hat weniger</translation>
+    </message>
+    <message>
+        <source>needs nftables</source>
+        <translation>braucht nftables</translation>
+    </message>
+    <message>
+        <source>needs proto=icmp</source>
+        <translation>braucht proto=icmp</translation>
+    </message>
+    <message>
+        <source>needs proto=tcp or proto=udp</source>
+        <translation>braucht proto=tcp oder proto=udp</translation>
+    </message>
+    <message>
+        <source>never</source>
+        <translation>nie</translation>
+    </message>
+    <message>
+        <source>no iptables for IPv{0} here</source>
+        <translation>hier gibt es kein iptables für IPv{0}</translation>
+    </message>
+    <message>
+        <source>no permission to talk to {0} at {1}: run this as a user of the group qubes, or as root</source>
+        <translation>keine Erlaubnis, mit {0} unter {1} zu sprechen: bitte als Benutzer der Gruppe qubes oder als root ausführen</translation>
+    </message>
+    <message>
+        <source>no rule given; send one rule a line</source>
+        <translation>keine Regel angegeben; eine Regel je Zeile senden</translation>
+    </message>
+    <message>
+        <source>no such call: {0}+{1}</source>
+        <translation>es gibt keinen solchen Aufruf: {0}+{1}</translation>
+    </message>
+    <message>
+        <source>no such qube: {0}</source>
+        <translation>es gibt keinen solchen Qube: {0}</translation>
+    </message>
+    <message>
+        <source>no time at all</source>
+        <translation>gar keine Zeit</translation>
+    </message>
+    <message>
+        <source>no {0} chain in table {1}</source>
+        <translation>in der Tabelle {1} fehlt die Kette {0}</translation>
+    </message>
+    <message>
+        <source>nobody answered</source>
+        <translation>niemand hat geantwortet</translation>
+    </message>
+    <message>
+        <source>not a firewall.xml: there is no &lt;firewall&gt; with &lt;rules&gt;</source>
+        <translation>keine firewall.xml: es gibt kein &lt;firewall&gt; mit &lt;rules&gt;</translation>
+    </message>
+    <message>
+        <source>not a regular file</source>
+        <translation>keine gewöhnliche Datei</translation>
+    </message>
+    <message>
+        <source>not a rule of version 1</source>
+        <translation>keine Regel der Version 1</translation>
+    </message>
+    <message>
+        <source>not a rule: its tag is not rule</source>
+        <translation>keine Regel: die Marke ist nicht rule</translation>
+    </message>
+    <message>
+        <source>not an attribute of a version 1 rule</source>
+        <translation>kein Attribut einer Regel der Version 1</translation>
+    </message>
+    <message>
+        <source>not an element of a rule</source>
+        <translation>keine Angabe einer Regel</translation>
+    </message>
+    <message>
+        <source>not one of {0}</source>
+        <translation>keines von {0}</translation>
+    </message>
+    <message>
+        <source>not published yet</source>
+        <translation>noch nicht mitgeteilt</translation>
+    </message>
+    <message>
+        <source>of what? Give a unit, as in {0}m or {1}h</source>
+        <translation>wovon? Eine Einheit angeben, etwa {0}m oder {1}h</translation>
+    </message>
+    <message>
+        <source>once</source>
+        <translation>einmal</translation>
+    </message>
+    <message>
+        <source>only a forward can end with the boot</source>
+        <translation>nur eine Weiterleitung kann mit dem Neustart enden</translation>
+    </message>
+    <message>
+        <source>only a forward has them</source>
+        <translation>die hat nur eine Weiterleitung</translation>
+    </message>
+    <message>
+        <source>only a forward takes it (action=forward)</source>
+        <translation>das nimmt nur eine Weiterleitung (action=forward)</translation>
+    </message>
+    <message>
+        <source>only versions 1 and 2 can be read</source>
+        <translation>nur die Versionen 1 und 2 sind lesbar</translation>
+    </message>
+    <message>
+        <source>only yes can be given; leave {0} out for no</source>
+        <translation>nur yes ist möglich; für nein {0} weglassen</translation>
+    </message>
+    <message>
+        <source>outbound rules are kept by qubesd, which answers this at {0}; qubes-forwardd has {1}+forward</source>
+        <translation>ausgehende Regeln hat qubesd, das unter {0} antwortet; qubes-forwardd hat {1}+forward</translation>
+    </message>
+    <message>
+        <source>outer port</source>
+        <translation>äußerer Port</translation>
+    </message>
+    <message>
+        <source>outer port {0}: {1}</source>
+        <translation>äußerer Port {0}: {1}</translation>
+    </message>
+    <message>
+        <source>port {0}/{1}</source>
+        <translation>Port {0}/{1}</translation>
+    </message>
+    <message>
+        <source>port {0}/{1}: {2}</source>
+        <translation>Port {0}/{1}: {2}</translation>
+    </message>
+    <message>
+        <source>ports are 1-{0}</source>
+        <translation>Ports sind 1-{0}</translation>
+    </message>
+    <message>
+        <source>ports need TCP or UDP</source>
+        <translation>Ports brauchen TCP oder UDP</translation>
+    </message>
+    <message>
+        <source>prefix lengths are 0-{0}</source>
+        <translation>Präfixlängen sind 0-{0}</translation>
+    </message>
+    <message>
+        <source>qubesd does not say whether there is a qube {0}: see `systemctl status qubesd` in dom0</source>
+        <translation>qubesd sagt nicht, ob es einen Qube {0} gibt: siehe `systemctl status qubesd` in dom0</translation>
+    </message>
+    <message>
+        <source>qubesd has not told the qubes yet; is it running?</source>
+        <translation>qubesd hat die Qubes noch nicht genannt; läuft es?</translation>
+    </message>
+    <message>
+        <source>reboot</source>
+        <translation>bis zum Neustart</translation>
+    </message>
+    <message>
+        <source>rule of {0} characters; at most {1} fit</source>
+        <translation>Regel von {0} Zeichen; höchstens {1} passen</translation>
+    </message>
+    <message>
+        <source>rule {0}: {1}</source>
+        <translation>Regel {0}: {1}</translation>
+    </message>
+    <message>
+        <source>rules are ASCII text</source>
+        <translation>Regeln sind ASCII-Text</translation>
+    </message>
+    <message>
+        <source>rules of {0} characters; at most {1} fit</source>
+        <translation>Regeln von {0} Zeichen; höchstens {1} passen</translation>
+    </message>
+    <message>
+        <source>takes a name, and text between its tags</source>
+        <translation>nimmt einen Namen, und Text zwischen seinen Marken</translation>
+    </message>
+    <message>
+        <source>takes no attributes</source>
+        <translation>nimmt keine Attribute</translation>
+    </message>
+    <message>
+        <source>takes no payload</source>
+        <translation>nimmt keinen Inhalt</translation>
+    </message>
+    <message>
+        <source>takes no text outside of {0}</source>
+        <translation>nimmt keinen Text außerhalb von {0}</translation>
+    </message>
+    <message>
+        <source>that is IPv{0}; write src{1}={2}</source>
+        <translation>das ist IPv{0}; src{1}={2} schreiben</translation>
+    </message>
+    <message>
+        <source>the address has bits below its mask; did you mean {0}?</source>
+        <translation>die Adresse hat Bits unterhalb ihrer Maske; war {0} gemeint?</translation>
+    </message>
+    <message>
+        <source>the answer is none</source>
+        <translation>die Antwort ist keine</translation>
+    </message>
+    <message>
+        <source>the answer is not JSON</source>
+        <translation>die Antwort ist kein JSON</translation>
+    </message>
+    <message>
+        <source>the audit log cannot be read: {0}</source>
+        <translation>das Protokoll ist nicht lesbar: {0}</translation>
+    </message>
+    <message>
+        <source>the audit log cannot be written, so nothing is opened: {0}; closing still works</source>
+        <translation>das Protokoll lässt sich nicht schreiben, darum wird nichts geöffnet: {0}; Schließen geht weiterhin</translation>
+    </message>
+    <message>
+        <source>the first port is above the last</source>
+        <translation>der erste Port liegt über dem letzten</translation>
+    </message>
+    <message>
+        <source>the forwards of {0} came with a copy of another qube; activate them with 'qvm-firewall {1} confirm' or remove them with 'qvm-forward {2} --close-all' first</source>
+        <translation>die Weiterleitungen von {0} kamen mit der Kopie eines anderen Qubes; zuerst mit 'qvm-firewall {1} confirm' bestätigen oder mit 'qvm-forward {2} --close-all' entfernen</translation>
+    </message>
+    <message>
+        <source>the netvm of {0} is {1}, which does not exist</source>
+        <translation>der Netz-Qube von {0} ist {1}, den es nicht gibt</translation>
+    </message>
+    <message>
+        <source>the netvm of {0} is {1}: a loop</source>
+        <translation>der Netz-Qube von {0} ist {1}: eine Schleife</translation>
+    </message>
+    <message>
+        <source>the outbound rules hold forwards</source>
+        <translation>unter den ausgehenden Regeln sind Weiterleitungen</translation>
+    </message>
+    <message>
+        <source>the protocol is tcp, udp or both</source>
+        <translation>das Protokoll ist tcp, udp oder beide</translation>
+    </message>
+    <message>
+        <source>the rules are stored, but the hops could not be told yet; see `journalctl -u qubes-forwardd` in dom0</source>
+        <translation>die Regeln sind gespeichert, aber den Stationen noch nicht mitgeteilt; siehe `journalctl -u qubes-forwardd` in dom0</translation>
+    </message>
+    <message>
+        <source>the user said no</source>
+        <translation>der Benutzer sagte nein</translation>
+    </message>
+    <message>
+        <source>there is no open request {0}: it was answered, its time is over, or the program gave up; see qvm-forward --requests</source>
+        <translation>es gibt keine offene Frage {0}: sie ist beantwortet, ihre Zeit ist vorbei, oder das Programm hat aufgegeben; siehe qvm-forward --requests</translation>
+    </message>
+    <message>
+        <source>there is no qube {0}</source>
+        <translation>es gibt keinen Qube {0}</translation>
+    </message>
+    <message>
+        <source>this call sets outbound rules; forwards are set with admin.vm.firewall.Set+forward</source>
+        <translation>dieser Aufruf setzt ausgehende Regeln; Weiterleitungen setzt admin.vm.firewall.Set+forward</translation>
+    </message>
+    <message>
+        <source>this call takes forwards only; outbound rules are set with admin.vm.firewall.Set</source>
+        <translation>dieser Aufruf nimmt nur Weiterleitungen; ausgehende Regeln setzt admin.vm.firewall.Set</translation>
+    </message>
+    <message>
+        <source>this qube has an uplink, so it is not the outermost</source>
+        <translation>dieser Qube hat einen Netz-Qube über sich, ist also nicht der äußerste</translation>
+    </message>
+    <message>
+        <source>this qube has no uplink</source>
+        <translation>dieser Qube hat keinen Netz-Qube über sich</translation>
+    </message>
+    <message>
+        <source>would bypass tunnel {0}</source>
+        <translation>es ginge am Tunnel {0} vorbei</translation>
+    </message>
+    <message>
+        <source>{0} are halted</source>
+        <translation>{0} sind angehalten</translation>
+    </message>
+    <message>
+        <source>{0} bytes; a firewall.xml has at most {1}</source>
+        <translation>{0} Byte; eine firewall.xml hat höchstens {1}</translation>
+    </message>
+    <message>
+        <source>{0} cannot be used; use letters, digits, spaces and :;,./-_[]</source>
+        <translation>{0} ist nicht möglich; erlaubt sind Buchstaben, Ziffern, Leerzeichen und :;,./-_[]</translation>
+    </message>
+    <message>
+        <source>{0} changes what it says too often; not all of it is here</source>
+        <translation>{0} ändert zu oft, was er sagt; nicht alles davon steht hier</translation>
+    </message>
+    <message>
+        <source>{0} characters; at most {1} fit</source>
+        <translation>{0} Zeichen; höchstens {1} passen</translation>
+    </message>
+    <message>
+        <source>{0} did not answer at {1} within {2} s: see `systemctl status {3}` in dom0; what was asked for may still happen</source>
+        <translation>{0} hat unter {1} nicht innerhalb von {2} s geantwortet: siehe `systemctl status {3}` in dom0; das Gewünschte kann noch geschehen</translation>
+    </message>
+    <message>
+        <source>{0} ended the connection</source>
+        <translation>{0} hat die Verbindung beendet</translation>
+    </message>
+    <message>
+        <source>{0} events before this could not be written</source>
+        <translation>{0} Ereignisse davor ließen sich nicht schreiben</translation>
+    </message>
+    <message>
+        <source>{0} has no IPv{1} address</source>
+        <translation>{0} hat keine IPv{1}-Adresse</translation>
+    </message>
+    <message>
+        <source>{0} has no forwarding agent</source>
+        <translation>{0} hat keinen Agenten, der weiterleitet</translation>
+    </message>
+    <message>
+        <source>{0} has no netvm</source>
+        <translation>{0} hat keinen Netz-Qube</translation>
+    </message>
+    <message>
+        <source>{0} has no such rule: {1}</source>
+        <translation>{0} hat keine solche Regel: {1}</translation>
+    </message>
+    <message>
+        <source>{0} has not said that it closed it</source>
+        <translation>{0} hat nicht gesagt, dass es geschlossen ist</translation>
+    </message>
+    <message>
+        <source>{0} has port {1} of {2} already</source>
+        <translation>{0} hat Port {1} von {2} schon</translation>
+    </message>
+    <message>
+        <source>{0} inner ports do not fit {1} outer ports; give as many, or one</source>
+        <translation>{0} innere Ports passen nicht zu {1} äußeren; gleich viele angeben, oder einen</translation>
+    </message>
+    <message>
+        <source>{0} is gone</source>
+        <translation>{0} gibt es nicht mehr</translation>
+    </message>
+    <message>
+        <source>{0} is halted</source>
+        <translation>{0} ist angehalten</translation>
+    </message>
+    <message>
+        <source>{0} is no forward</source>
+        <translation>{0} ist keine Weiterleitung</translation>
+    </message>
+    <message>
+        <source>{0} is not an object</source>
+        <translation>{0} ist kein Objekt</translation>
+    </message>
+    <message>
+        <source>{0} is not running (nobody serves {1}): start it in dom0 with `systemctl start {2}`</source>
+        <translation>{0} läuft nicht (unter {1} antwortet niemand): in dom0 mit `systemctl start {2}` starten</translation>
+    </message>
+    <message>
+        <source>{0} is unknown</source>
+        <translation>{0} ist unbekannt</translation>
+    </message>
+    <message>
+        <source>{0} refused the call, or failed at it: `journalctl -u {1}` in dom0 says why</source>
+        <translation>{0} hat den Aufruf abgelehnt oder ist daran gescheitert: `journalctl -u {1}` in dom0 sagt, warum</translation>
+    </message>
+    <message>
+        <source>{0} rules; at most {1} fit</source>
+        <translation>{0} Regeln; höchstens {1} passen</translation>
+    </message>
+    <message>
+        <source>{0} was changed or removed meanwhile; to go on from what is there now, run: qvm-firewall --reload {1}</source>
+        <translation>{0} wurde inzwischen geändert oder entfernt; um mit dem Jetzigen fortzufahren: qvm-firewall --reload {1}</translation>
+    </message>
+    <message>
+        <source>{0} {1}: no such port or service</source>
+        <translation>{0} {1}: kein solcher Port oder Dienst</translation>
+    </message>
+    <message>
+        <source>{0}+{1} failed</source>
+        <translation>{0}+{1} ist fehlgeschlagen</translation>
+    </message>
+    <message>
+        <source>{0}, request {1}</source>
+        <translation>{0}, Frage {1}</translation>
+    </message>
+    <message>
+        <source>{0}.{1} has a wrong type</source>
+        <translation>{0}.{1} hat eine falsche Art</translation>
+    </message>
+    <message>
+        <source>{0}; activate with: qvm-firewall {1} confirm</source>
+        <translation>{0}; freigeben mit: qvm-firewall {1} confirm</translation>
+    </message>
+    <message>
+        <source>{0}; choose another outer port, or add it with --force to have it wait for the port</source>
+        <translation>{0}; einen anderen äußeren Port wählen, oder mit --force hinzufügen, damit es auf den Port wartet</translation>
+    </message>
+    <message>
+        <source>{0}; mend or move that file away, then run: qvm-firewall --reload {1}</source>
+        <translation>{0}; diese Datei in Ordnung bringen oder wegräumen, dann: qvm-firewall --reload {1}</translation>
+    </message>
+</context>
+<context>
     <name>Tray</name>
     <message>
         <source>Close everything…</source>
@@ -1084,14 +2103,76 @@
     </message>
 </context>
 <context>
+    <name>Troubles</name>
+    <message>
+        <source>Close</source>
+        <translation>Schließen</translation>
+    </message>
+    <message>
+        <source>What is shown may be out of date, and nothing can be changed now: {0}. It is looked for all the time.</source>
+        <translation>Das Gezeigte ist vielleicht veraltet, und zurzeit lässt sich nichts ändern: {0}. Die Verbindung wird laufend neu versucht.</translation>
+    </message>
+</context>
+<context>
+    <name>Windows</name>
+    <message>
+        <source>Qubes' own Settings window cannot be added to: {0}</source>
+        <translation>Zum Einstellungsfenster von Qubes lässt sich nichts hinzufügen: {0}</translation>
+    </message>
+</context>
+<context>
     <name>Words</name>
+    <message>
+        <source> (all of them lead to {0})</source>
+        <translation> (alle führen zu {0})</translation>
+    </message>
+    <message>
+        <source> ({0} leads to {1}, {2} to {3})</source>
+        <translation> ({0} führt zu {1}, {2} zu {3})</translation>
+    </message>
+    <message>
+        <source> by {0}</source>
+        <translation> über {0}</translation>
+    </message>
+    <message>
+        <source>, and calls it {0} (its own words)</source>
+        <translation> und nennt es {0} (seine eigenen Worte)</translation>
+    </message>
+    <message>
+        <source>, and on the internet if its router agrees,</source>
+        <translation> und im Internet, wenn der Router zustimmt</translation>
+    </message>
+    <message>
+        <source>, and on the internet,</source>
+        <translation> und im Internet</translation>
+    </message>
+    <message>
+        <source>1 packet ({0})</source>
+        <translation>1 Paket ({0})</translation>
+    </message>
+    <message>
+        <source>A program of {0} asked for it{1}{2}; it ends then unless that program renews it.</source>
+        <translation>Ein Programm von {0} hat darum gebeten{1}{2}; dann endet es, wenn das Programm es nicht erneuert.</translation>
+    </message>
+    <message>
+        <source>Fri</source>
+        <translation>Fr</translation>
+    </message>
     <message>
         <source>Internet</source>
         <translation>Internet</translation>
     </message>
     <message>
+        <source>It reaches the internet, as {0}.</source>
+        <translation>Aus dem Internet erreichbar, als {0}.</translation>
+    </message>
+    <message>
         <source>Local network</source>
         <translation>Lokales Netz</translation>
+    </message>
+    <message>
+        <source>Mon</source>
+        <translation>Mo</translation>
     </message>
     <message>
         <source>Other qubes</source>
@@ -1100,6 +2181,62 @@
     <message>
         <source>Router</source>
         <translation>Router</translation>
+    </message>
+    <message>
+        <source>Sat</source>
+        <translation>Sa</translation>
+    </message>
+    <message>
+        <source>Sun</source>
+        <translation>So</translation>
+    </message>
+    <message>
+        <source>The internet does not reach it: {0}, as {1}.</source>
+        <translation>Aus dem Internet nicht erreichbar: {0}, als {1}.</translation>
+    </message>
+    <message>
+        <source>The internet does not reach it: {0}.</source>
+        <translation>Aus dem Internet nicht erreichbar: {0}.</translation>
+    </message>
+    <message>
+        <source>The router has not answered yet.</source>
+        <translation>Der Router hat noch nicht geantwortet.</translation>
+    </message>
+    <message>
+        <source>Thu</source>
+        <translation>Do</translation>
+    </message>
+    <message>
+        <source>Tue</source>
+        <translation>Di</translation>
+    </message>
+    <message>
+        <source>Wed</source>
+        <translation>Mi</translation>
+    </message>
+    <message>
+        <source>a program asked {0}</source>
+        <translation>ein Programm bat {0}</translation>
+    </message>
+    <message>
+        <source>a program asks</source>
+        <translation>ein Programm fragt</translation>
+    </message>
+    <message>
+        <source>a rule of {0}</source>
+        <translation>eine Regel von {0}</translation>
+    </message>
+    <message>
+        <source>any IPv{0} host {1}</source>
+        <translation>jeden IPv{0}-Rechner {1}</translation>
+    </message>
+    <message>
+        <source>any IPv{0} qube {1}</source>
+        <translation>jeden IPv{0}-Qube {1}</translation>
+    </message>
+    <message>
+        <source>any host {0}</source>
+        <translation>jeden Rechner {0}</translation>
     </message>
     <message>
         <source>any qube</source>
@@ -1114,6 +2251,10 @@
         <translation>alle Qubes (IPv6)</translation>
     </message>
     <message>
+        <source>any qube {0}</source>
+        <translation>jeden Qube {0}</translation>
+    </message>
+    <message>
         <source>anyone</source>
         <translation>alle</translation>
     </message>
@@ -1126,8 +2267,120 @@
         <translation>alle (IPv6)</translation>
     </message>
     <message>
+        <source>as its policy allows</source>
+        <translation>wie seine Richtlinie es erlaubt</translation>
+    </message>
+    <message>
+        <source>as the user agreed</source>
+        <translation>mit Zustimmung des Benutzers</translation>
+    </message>
+    <message>
+        <source>asked as soon as the hops have it</source>
+        <translation>wird gefragt, sobald die Stationen es haben</translation>
+    </message>
+    <message>
+        <source>asked: {0}</source>
+        <translation>gewünscht: {0}</translation>
+    </message>
+    <message>
+        <source>behind {0}</source>
+        <translation>hinter {0}</translation>
+    </message>
+    <message>
+        <source>behind {0}, and any host beyond its tunnel,</source>
+        <translation>hinter {0} und jeden Rechner jenseits seines Tunnels</translation>
+    </message>
+    <message>
+        <source>black</source>
+        <translation>schwarz</translation>
+    </message>
+    <message>
+        <source>blue</source>
+        <translation>blau</translation>
+    </message>
+    <message>
+        <source>by {0}</source>
+        <translation>durch {0}</translation>
+    </message>
+    <message>
         <source>expired</source>
         <translation>abgelaufen</translation>
+    </message>
+    <message>
+        <source>external</source>
+        <translation>von außen</translation>
+    </message>
+    <message>
+        <source>for a program</source>
+        <translation>für ein Programm</translation>
+    </message>
+    <message>
+        <source>from {0}</source>
+        <translation>von {0}</translation>
+    </message>
+    <message>
+        <source>gray</source>
+        <translation>grau</translation>
+    </message>
+    <message>
+        <source>green</source>
+        <translation>grün</translation>
+    </message>
+    <message>
+        <source>hosts in {0}</source>
+        <translation>Rechner in {0}</translation>
+    </message>
+    <message>
+        <source>icmp type {0}</source>
+        <translation>ICMP-Typ {0}</translation>
+    </message>
+    <message>
+        <source>internal</source>
+        <translation>von Qubes</translation>
+    </message>
+    <message>
+        <source>it is active</source>
+        <translation>es ist offen</translation>
+    </message>
+    <message>
+        <source>it is expired</source>
+        <translation>es ist abgelaufen</translation>
+    </message>
+    <message>
+        <source>it is in conflict</source>
+        <translation>der Port ist vergeben</translation>
+    </message>
+    <message>
+        <source>it is pending</source>
+        <translation>es wartet</translation>
+    </message>
+    <message>
+        <source>it is refused</source>
+        <translation>es ist verweigert</translation>
+    </message>
+    <message>
+        <source>it is unconfirmed</source>
+        <translation>es ist nicht bestätigt</translation>
+    </message>
+    <message>
+        <source>it is unreachable</source>
+        <translation>es gibt keinen Weg</translation>
+    </message>
+    <message>
+        <source>its own firewall</source>
+        <translation>eigene Firewall</translation>
+    </message>
+    <message>
+        <source>name a host, a network or a protocol</source>
+        <translation>einen Rechner, ein Netz oder ein Protokoll angeben</translation>
+    </message>
+    <message>
+        <source>no router answers</source>
+        <translation>kein Router antwortet</translation>
+    </message>
+    <message>
+        <source>no router there answers such requests</source>
+        <translation>dort antwortet kein Router auf solche Anfragen</translation>
     </message>
     <message>
         <source>no way</source>
@@ -1138,8 +2391,20 @@
         <translation>nicht bestätigt</translation>
     </message>
     <message>
+        <source>nothing listens on {0} yet</source>
+        <translation>auf {0} lauscht noch kein Programm</translation>
+    </message>
+    <message>
+        <source>on the networks of {0}{1}</source>
+        <translation>in den Netzen von {0}{1}</translation>
+    </message>
+    <message>
         <source>open</source>
         <translation>offen</translation>
+    </message>
+    <message>
+        <source>orange</source>
+        <translation>orange</translation>
     </message>
     <message>
         <source>port</source>
@@ -1150,12 +2415,168 @@
         <translation>Port belegt</translation>
     </message>
     <message>
+        <source>port {0}</source>
+        <translation>Port {0}</translation>
+    </message>
+    <message>
+        <source>ports {0}</source>
+        <translation>Ports {0}</translation>
+    </message>
+    <message>
+        <source>purple</source>
+        <translation>violett</translation>
+    </message>
+    <message>
+        <source>qubes in {0}</source>
+        <translation>Qubes in {0}</translation>
+    </message>
+    <message>
+        <source>red</source>
+        <translation>rot</translation>
+    </message>
+    <message>
         <source>refused</source>
         <translation>verweigert</translation>
     </message>
     <message>
+        <source>the firewall of {0} itself is its own business: no agent opens it</source>
+        <translation>die Firewall von {0} selbst ist dessen eigene Sache: kein Agent öffnet sie</translation>
+    </message>
+    <message>
+        <source>the host {0}</source>
+        <translation>den Rechner {0}</translation>
+    </message>
+    <message>
+        <source>the hosts {0}</source>
+        <translation>die Rechner {0}</translation>
+    </message>
+    <message>
+        <source>the outermost qube</source>
+        <translation>dem äußersten Qube</translation>
+    </message>
+    <message>
+        <source>the qube {0}</source>
+        <translation>den Qube {0}</translation>
+    </message>
+    <message>
+        <source>the qubes {0}</source>
+        <translation>die Qubes {0}</translation>
+    </message>
+    <message>
+        <source>the router has not answered yet</source>
+        <translation>der Router hat noch nicht geantwortet</translation>
+    </message>
+    <message>
+        <source>the router is behind another NAT</source>
+        <translation>der Router ist hinter einem weiteren NAT</translation>
+    </message>
+    <message>
+        <source>the router is itself behind a carrier's NAT</source>
+        <translation>der Router ist selbst hinter dem NAT eines Anbieters</translation>
+    </message>
+    <message>
+        <source>the router says no</source>
+        <translation>der Router lehnt ab</translation>
+    </message>
+    <message>
+        <source>the same netvm</source>
+        <translation>demselben Netz-Qube</translation>
+    </message>
+    <message>
+        <source>through {0}</source>
+        <translation>über {0}</translation>
+    </message>
+    <message>
+        <source>tomorrow {0}</source>
+        <translation>morgen {0}</translation>
+    </message>
+    <message>
+        <source>until the computer is restarted</source>
+        <translation>bis zum Neustart des Computers</translation>
+    </message>
+    <message>
+        <source>until the computer restarts</source>
+        <translation>bis zum Neustart des Computers</translation>
+    </message>
+    <message>
+        <source>until you close it</source>
+        <translation>bis Sie schließen</translation>
+    </message>
+    <message>
+        <source>until {0}</source>
+        <translation>bis {0}</translation>
+    </message>
+    <message>
+        <source>until {0} ({1} from now)</source>
+        <translation>bis {0} (noch {1})</translation>
+    </message>
+    <message>
         <source>waiting</source>
         <translation>wartet</translation>
+    </message>
+    <message>
+        <source>yellow</source>
+        <translation>gelb</translation>
+    </message>
+    <message>
+        <source>{0} As soon as that changes, {1}.</source>
+        <translation>{0} Sobald sich das ändert, {1}.</translation>
+    </message>
+    <message>
+        <source>{0} and {1}</source>
+        <translation>{0} und {1}</translation>
+    </message>
+    <message>
+        <source>{0} are not open for {1} ({2}).</source>
+        <translation>{0} sind nicht offen für {1} ({2}).</translation>
+    </message>
+    <message>
+        <source>{0} are not open yet ({1}).</source>
+        <translation>{0} sind noch nicht offen ({1}).</translation>
+    </message>
+    <message>
+        <source>{0} by {1}</source>
+        <translation>{0} über {1}</translation>
+    </message>
+    <message>
+        <source>{0} can now reach {1} at {2}{3}, {4}</source>
+        <translation>für {0} jetzt erreichbar: {1} unter {2}{3}, {4}</translation>
+    </message>
+    <message>
+        <source>{0} can reach {1} at {2}{3}, {4}</source>
+        <translation>für {0} erreichbar: {1} unter {2}{3}, {4}</translation>
+    </message>
+    <message>
+        <source>{0} is not open for {1} ({2}).</source>
+        <translation>{0} ist nicht offen für {1} ({2}).</translation>
+    </message>
+    <message>
+        <source>{0} is not open yet ({1}).</source>
+        <translation>{0} ist noch nicht offen ({1}).</translation>
+    </message>
+    <message>
+        <source>{0} more</source>
+        <translation>{0} weitere</translation>
+    </message>
+    <message>
+        <source>{0} of {1}</source>
+        <translation>{0} von {1}</translation>
+    </message>
+    <message>
+        <source>{0} or {1}</source>
+        <translation>{0} oder {1}</translation>
+    </message>
+    <message>
+        <source>{0} packets ({1})</source>
+        <translation>{0} Pakete ({1})</translation>
+    </message>
+    <message>
+        <source>{0} will be able to reach {1} at {2}{3}, {4}</source>
+        <translation>für {0} wird erreichbar: {1} unter {2}{3}, {4}</translation>
+    </message>
+    <message>
+        <source>{0} {1} of {2}</source>
+        <translation>{1} ({0}) von {2}</translation>
     </message>
 </context>
 </TS>
