@@ -86,6 +86,8 @@ class Network:
             self.world.table.expire(now)
             for announcement in self.world.server.take_announcements(now):
                 self.deliver(announcement.data)
+            for update, _port in self.world.server.take_updates(now):
+                self.deliver(update)
         self.client.handle_timer(now)
         for data in self.client.datagrams_to_send():
             self.sent.append((now, data))

@@ -15,11 +15,13 @@ from qubesforward.portmap.pcp_wire import (
     decode_response,
     encode_announce_request,
 )
-from qubesforward.portmap.table import Asked
+from qubesforward.portmap.table import Asked, Withdrawn
+from qubesforward.portmap.updates import Updates
 from tests.portmap.server_world import (
     CLIENT,
     FIRST,
     OUTSIDE,
+    PORT,
     SECOND,
     World,
     natpmp_map,
@@ -344,9 +346,37 @@ class TestWithdrawal:
         world = World()
         world.send(pcp_map(8080, suggested=443))
         ((update, port),) = world.withdraw(KEY)
-        assert port == 5350
+        # Where its request was answered, and not where announcements go.
+        assert port == PORT
         fields = (FIRST, 6, 8080, 443, OUTSIDE)
         assert decode_response(update) == MapResponse(2, 1800, 0, *fields)
+
+    def test_is_told_three_times_with_the_time_of_each(self) -> None:
+        world = World()
+        world.send(pcp_map(8080, suggested=443), port=4444)
+        assert len(world.withdraw(KEY)) == 1
+        start, told = world.now, []
+        for _ in range(50):
+            due = world.server.get_timer()
+            if due is None:
+                break
+            world.server.take_announcements(due)
+            told += [(due - start, port) for _, port in world.server.take_updates(due)]
+        assert told == [(0.25, 4444), (0.75, 4444)]
+
+    def test_is_not_told_again_to_who_asks_again(self) -> None:
+        world = World()
+        world.send(pcp_map(8080, suggested=443))
+        world.withdraw(KEY)
+        world.send(pcp_map(8080, suggested=443))
+        assert world.server.take_updates(world.now + 10) == []
+
+    def test_of_very_many_is_told_of_a_bounded_number(self) -> None:
+        updates = Updates()
+        for port in range(1, 3000):
+            updates.put(Withdrawn(Key(Transport.TCP, port), port, ()), 0.0)
+        assert len(updates) == 1024
+        assert len(updates.take(1.0)) == 1024
 
     def test_is_not_told_in_natpmp(self) -> None:
         world = World()

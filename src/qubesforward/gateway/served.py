@@ -176,6 +176,7 @@ class Served:
     def tick(self, now: float) -> list[Announcement]:
         """Let go of what has ended; return what is to be announced."""
         self.table.expire(now)
+        self._send(self.datagrams.take_updates(now))
         announcements = self.datagrams.take_announcements(now)
         self.pump(now)
         return announcements

@@ -17,6 +17,7 @@ from qubesforward.portmap.natpmp_server import NatPmpServer, encode_address
 from qubesforward.portmap.pcp_server import PcpServer
 from qubesforward.portmap.pcp_wire import encode_announcement
 from qubesforward.portmap.table import Table, Withdrawn
+from qubesforward.portmap.updates import Updates
 from qubesforward.portmap.waiting import Datagram
 
 SERVER_PORT = 5351
@@ -66,6 +67,7 @@ class DatagramServer:
         self._former: Address | None = None
         self._natpmp = NatPmpServer(table, longest)
         self._pcp = PcpServer(table, client, shortest, longest)
+        self._updates = Updates()
         self._announced = _ANNOUNCEMENTS
         self._next_announcement = started
 
@@ -99,6 +101,7 @@ class DatagramServer:
         for waiting in (self._natpmp.waiting, self._pcp.waiting):
             request = waiting.take(key)
             if request is not None:
+                self._updates.drop(key)
                 answers += self.receive_datagram(*request, now)
         return answers
 
@@ -108,7 +111,17 @@ class DatagramServer:
         NAT-PMP has no words for that.
         """
         updates = self._pcp.update(event, self._outside, self._epoch(now))
-        return [(update, CLIENT_PORT) for update in updates]
+        if updates:
+            self._updates.put(event, now)
+        return updates
+
+    def take_updates(self, now: float) -> list[Datagram]:
+        """Return what the client is to be told again now."""
+        return [
+            update
+            for event in self._updates.take(now)
+            for update in self._pcp.update(event, self._outside, self._epoch(now))
+        ]
 
     def set_outside(self, address: Address | None, now: float) -> None:
         """Take in the address that answers carry, of the client's family; None: none.
@@ -136,14 +149,15 @@ class DatagramServer:
             self._next_announcement = now
 
     def get_timer(self) -> float | None:
-        """Return when there is something to announce next; None for never."""
-        is_done = self._announced >= _ANNOUNCEMENTS
-        return None if is_done else self._next_announcement
+        """Return when there is something to tell or announce next; None for never."""
+        due = [self._updates.get_timer()]
+        if self._announced < _ANNOUNCEMENTS:
+            due.append(self._next_announcement)
+        return min((each for each in due if each is not None), default=None)
 
     def take_announcements(self, now: float) -> list[Announcement]:
         """Return what is to be announced now: ten times, ever more seldom."""
-        due = self.get_timer()
-        if due is None or due > now:
+        if self._announced >= _ANNOUNCEMENTS or self._next_announcement > now:
             return []
         self._next_announcement = now + _FIRST_PAUSE * 2**self._announced
         self._announced += 1

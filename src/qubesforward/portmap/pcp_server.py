@@ -40,6 +40,9 @@ MOST_FILTERS = 8
 """Networks that may connect to one mapping: as many rules a grant becomes, at every
 hop. RFC 6887 (13.3) wants one at least."""
 
+_MOST_PORTS = 4096
+"""Holders whose ports are remembered, the newest: above what limits leave a client."""
+
 _RESULTS = {
     Reason.DENIED: Result.NOT_AUTHORIZED,
     Reason.CONFLICT: Result.CANNOT_PROVIDE_EXTERNAL,
@@ -64,6 +67,7 @@ class PcpServer:
         self._shortest = shortest
         self._longest = longest
         self.waiting = Waiting()
+        self._ports: dict[tuple[Key, Holder], int] = {}
 
     def receive(
         self,
@@ -117,8 +121,16 @@ class PcpServer:
             result = _result_of(reply, options.exact)
             return encode_error(datagram[0], result, reply.retry, epoch, is_parsed=True)
         self.waiting.take(wish.key)
+        self._note_port(wish, datagram[1])
         response = _answer(request, reply.lifetime, epoch, reply.outer, outside)
         return encode_map_response(response, options.processed)
+
+    def _note_port(self, wish: Wish, port: int) -> None:
+        """Remember where a holder is answered: updates go there too (14.2)."""
+        self._ports.pop((wish.key, wish.holder), None)
+        self._ports[wish.key, wish.holder] = port
+        if len(self._ports) > _MOST_PORTS:
+            del self._ports[next(iter(self._ports))]
 
     def _wish_for(self, request: MapRequest) -> Wish:
         key = Key(PROTOCOLS[request.protocol], request.internal)
@@ -181,26 +193,30 @@ class PcpServer:
 
     def update(
         self, event: Withdrawn, outside: Address | None, epoch: int
-    ) -> list[bytes]:
+    ) -> list[Datagram]:
         """Return what tells the holders that a mapping ended before its time (14.2)."""
         if outside is None:
             return []
         return [
-            encode_map_response(
-                MapResponse(
-                    Result.NOT_AUTHORIZED,
-                    LONG_LIVED,
-                    epoch,
-                    holder.nonce,
-                    NUMBERS[event.key.transport],
-                    event.key.inner,
-                    event.outer,
-                    outside,
-                )
-            )
+            (_encode_end(event, holder.nonce, outside, epoch), port)
             for holder in event.holders
-            if holder.via is Via.PCP
+            if (port := self._ports.get((event.key, holder))) is not None
         ]
+
+
+def _encode_end(event: Withdrawn, nonce: bytes, outside: Address, epoch: int) -> bytes:
+    return encode_map_response(
+        MapResponse(
+            Result.NOT_AUTHORIZED,
+            LONG_LIVED,
+            epoch,
+            nonce,
+            NUMBERS[event.key.transport],
+            event.key.inner,
+            event.outer,
+            outside,
+        )
+    )
 
 
 def _answer(
