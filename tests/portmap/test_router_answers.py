@@ -41,7 +41,9 @@ class TestState:
         network.take_events()
         network.take_sent()
         assert network.world
-        network.world.withdraw(KEY)
+        # A router that has forgotten it says nothing of it.
+        network.world.table.withdraw(KEY)
+        network.world.table.take_events()
         network.world.server.set_outside(ELSEWHERE, network.now)
         network.run(5)
         assert network.take_events()[:2] == [
