@@ -162,7 +162,7 @@ class TestReconnecting:
         rig.said.clear()
         rig.now += 100
         rig.served.check_all(rig.now)
-        assert rig.said == [Map(WORK, UDP, 5000, 5000, 500, "natpmp")]
+        assert rig.said == [Map(WORK, UDP, 5000, 5000, 500, "natpmp", again=True)]
         rig.take(Denied(WORK, UDP, 5000, Denial.DENIED, 60))
         assert not rig.holds()
 

@@ -34,6 +34,7 @@ from qubesforward.qubes.mapping_wire import (
     Closed,
     Denial,
     FromGateway,
+    Gone,
     Map,
     Outside,
     Unmap,
@@ -131,6 +132,10 @@ class PortmapDesk:
         now = self._now()
         if held is not None:
             self._renew(link, held, asked, policy)
+            return
+        if asked.again and self._mappings.has_ended(place):
+            # Its gateway could not be told; the program has not asked for it again.
+            link.send(Gone(*place))
             return
         is_held = self._mappings.has_inner(qube.name, asked.inner)
         decision = self.consent.decide(qube, asked.inner, is_held=is_held, now=now)
