@@ -59,6 +59,11 @@ class GatewayEnd:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
+    async def hang_up(self) -> None:
+        """End the connection now, and wait until dom0 has heard it."""
+        self._writer.close()
+        await asyncio.gather(self._task, return_exceptions=True)
+
     async def _read(self) -> None:
         while line := await self._reader.readline():
             self.heard.append(parse_from_dom0(line.rstrip(b"\n")))

@@ -101,6 +101,55 @@ class TestPolicy:
         with_policy(tmp_path, test, portmap="ask")
 
 
+async def close_unheard(world: World, gateway: GatewayEnd) -> None:
+    """Have the user close a mapping whose gateway is not there to hear it."""
+    gateway.send(wish())
+    await gateway.wait(granted())
+    await until(lambda: len(world.entries("sys-net")) == 1)
+    (forward,) = await world.forwards("work")
+    await gateway.hang_up()
+    await world.call("Remove+forward", "work", forward["rule"])
+
+
+class TestClosedUnheard:
+    """What was closed while its gateway was not there is not opened by its return."""
+
+    def test_by_the_user(self, tmp_path: Path) -> None:
+        async def test(world: World, gateway: GatewayEnd) -> None:
+            await close_unheard(world, gateway)
+            async with GatewayEnd(world) as again:
+                await again.wait_for(lambda each: isinstance(each, Client))
+                again.send(wish(again=True))
+                await again.wait(Gone(WORK, Proto.UDP, 5000))
+                assert await world.forwards("work") == []
+                # The program itself may ask, by this policy.
+                again.send(wish())
+                await again.wait(granted())
+
+        with_policy(tmp_path, test)
+
+    def test_and_dom0s_daemon_was_restarted(self, tmp_path: Path) -> None:
+        async def test(world: World, gateway: GatewayEnd) -> None:
+            await close_unheard(world, gateway)
+            await world.stop_daemon()
+            await world.start_daemon()
+            async with GatewayEnd(world) as again:
+                await again.wait_for(lambda each: isinstance(each, Client))
+                again.send(wish(again=True))
+                await again.wait(Gone(WORK, Proto.UDP, 5000))
+
+        with_policy(tmp_path, test)
+
+    def test_what_dom0_never_knew_is_granted(self, tmp_path: Path) -> None:
+        """It was lost with the daemon, in the second before it was written down."""
+
+        async def test(world: World, gateway: GatewayEnd) -> None:
+            gateway.send(wish(again=True))
+            await gateway.wait(granted())
+
+        with_policy(tmp_path, test)
+
+
 class TestOthers:
     def test_what_a_hop_refuses_is_not_the_programs(self, tmp_path: Path) -> None:
         """It was told to have a port that was not open."""

@@ -23,7 +23,7 @@ GATEWAY_PORT = 5351
 
 # Takes [own address or "", address, port, datagram in hex, seconds]; sends it and
 # answers with what came back in hex, "refused" if the kernel there says so, or null.
-_ASKER = """
+ASKING = """
 import json, socket, sys
 print("ready", flush=True)
 for line in sys.stdin:
@@ -153,7 +153,7 @@ class Asker(Standing):
     """Sends raw packets from a qube."""
 
     def __init__(self, lab: RunningLab, where: str) -> None:
-        super().__init__(lab, where, _ASKER)
+        super().__init__(lab, where, ASKING)
 
     def send(
         self,

@@ -83,6 +83,7 @@ class Life:
         self.lab = lab
         self._lan = lan
         self._reader = reader
+        self.databases: list[subprocess.Popen[str]] = []
 
     def do(self, command: str) -> None:
         """Run a command in dom0, which must succeed."""
@@ -156,7 +157,11 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
         dom0(lab, "qvm-create", "--label", "orange", *other.split(" "))
         dom0(lab, "qvm-start", "other-firewall")
         allow(lab, "work")
-        yield Life(lab, lan, reader)
+        life = Life(lab, lan, reader)
+        yield life
+        for database in life.databases:
+            database.kill()
+            database.communicate()
 
 
 @pytest.fixture(autouse=True)
@@ -269,6 +274,57 @@ class TestStays:
                 os.kill(pid, signal.SIGKILL)
             life.wait_gone(6120)
             eventually(lambda: asker.is_refused(gateway, 5351), True)
+
+
+@contextmanager
+def without_qubesdb(life: Life, qube: str) -> Iterator[None]:
+    """Have the QubesDB of a qube killed; then there is another one, with nothing."""
+    listing = life.lab.run("pids", "dom0").stdout.splitlines()
+    (pid,) = (
+        int(line.split()[0])
+        for line in listing
+        if f"qubesdb_daemon {qube} " in f"{line} "
+    )
+    words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+    os.kill(pid, signal.SIGKILL)
+    try:
+        yield
+    finally:
+        started = life.lab.spawn("dom0", words)
+        life.databases.append(started)
+        assert started.stdout is not None
+        assert started.stdout.readline() == "ready\n"
+
+
+@pytest.mark.parametrize(("port", "qube"), [(6150, "sys-firewall"), (6160, "sys-net")])
+class TestQubesDbOfAHop:
+    """What is open while it is gone is what was open, and is in every listing."""
+
+    def test_that_is_killed_keeps_what_is_held(
+        self, life: Life, port: int, qube: str
+    ) -> None:
+        with life.mapping(port):
+            with without_qubesdb(life, qube):
+                assert life.sees(port) == "work"
+                assert set(mapped(life.lab, "work")) == {f"udp {port}"}
+            # The gateway answers, and the hops say that it is open.
+            eventually(lambda: life.ask(port, 0), port)
+            eventually(lambda: mapped(life.lab, "work"), {f"udp {port}": "active"})
+            assert life.sees(port) == "work"
+            assert life.ask(port, 0, 0) is not None
+            life.wait_gone(port)
+
+    def test_that_is_killed_keeps_nothing_that_was_closed(
+        self, life: Life, port: int, qube: str
+    ) -> None:
+        with life.mapping(port + 1):
+            with without_qubesdb(life, qube):
+                done = dom0(life.lab, "qvm-forward", "work", "--close-all", ok=False)
+                assert f"{qube} did not answer" in done.stderr
+                # The hops that can be told are enough.
+                eventually(lambda: life.sees(port + 1), None)
+            life.wait_gone(port + 1)
+            eventually(lambda: life.ask(port + 2, 0), port + 2)
 
 
 def leases(lab: RunningLab) -> dict[int, int]:

@@ -62,6 +62,11 @@ FROM_GATEWAY: list[tuple[str, FromGateway]] = [
             name="my program",
         ),
     ),
+    (
+        "map client=10.137.0.20 proto=udp inner=5000 outer=0 lifetime=1 holder=igd"
+        " again=yes",
+        Map(WORK, Proto.UDP, 5000, 0, 1, "igd", again=True),
+    ),
     ("unmap client=10.137.0.20 proto=udp inner=5000", Unmap(WORK, Proto.UDP, 5000)),
     (
         "opened proto=tcp port=80 outer=8080 lifetime=60 address=198.51.100.1",

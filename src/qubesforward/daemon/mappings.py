@@ -36,6 +36,9 @@ _log = logging.getLogger(__name__)
 FOREVER = 2.0**32
 """Seconds since 1970, as the end of a mapping that ends with its qube's stop."""
 
+_MOST_ENDED = 4096
+"""Mappings that are remembered when they have ended before their time, the newest."""
+
 Place = tuple[Address, Proto, int]
 """What a qube has one mapping of: its address, protocol and inner port."""
 
@@ -135,6 +138,7 @@ class Mappings:
         self._inners: Counter[tuple[str, int]] = Counter()
         self._cones: Counter[str] = Counter()
         self._closed: set[str] = set()
+        self._ended: dict[Place, float] = {}
         self._newest = 0
         self._cut: set[Place] = set()
         self.changed = self.has_lost = False
@@ -166,6 +170,7 @@ class Mappings:
 
     def add(self, mapping: Mapping) -> None:
         """Add one at a place that has none."""
+        self._ended.pop(mapping.place, None)
         self._by_place[mapping.place] = mapping
         self._by_qube.setdefault(mapping.qube, {})[mapping.place] = mapping
         self._outers.take(mapping.uuid, mapping.proto, mapping.outer)
@@ -189,8 +194,17 @@ class Mappings:
             _count_down(self._cones, mapping.qube)
         else:
             _count_down(self._inners, (mapping.qube, mapping.inner))
+        if mapping.until > self._now():
+            self._ended[place] = mapping.until
         self.changed = self.has_lost = True
         return mapping
+
+    def has_ended(self, place: Place) -> bool:
+        """Whether there was one that ended before its time, by somebody's will.
+
+        Its gateway may not know yet.
+        """
+        return self._ended.get(place, 0.0) > self._now()
 
     def close(self, place: Place) -> None:
         """Remove the one at a place for good; a cone's until its qube starts anew."""
@@ -206,7 +220,9 @@ class Mappings:
         """Let programs go of the one at a place, and return it; those of cones stay."""
         mapping = self.find(place)
         if mapping is None or not mapping.is_cone:
-            return self.remove(place)
+            mapping = self.remove(place)
+            self._ended.pop(place, None)
+            return mapping
         mapping.holders = ()
         mapping.renew(mapping.until, ())
         return mapping
@@ -284,9 +300,16 @@ class Mappings:
     def save(self, until_reboot: Iterable[str]) -> None:
         """Write all down, with the qubes that are trusted until reboot."""
         self.changed = self.has_lost = False
+        now = self._now()
+        kept = [(place, end) for place, end in self._ended.items() if end > now]
+        self._ended = dict(kept[-_MOST_ENDED:])
         content = {
             "until_reboot": sorted(until_reboot),
             "closed": sorted(self._closed),
+            "ended": [
+                (str(client), str(proto), inner, end)
+                for (client, proto, inner), end in self._ended.items()
+            ],
             "mappings": [_describe(each) for each in self if not each.is_cone],
         }
         write_run_file(self._file, self._boot_id, content)
@@ -303,6 +326,9 @@ class Mappings:
             for fields in found["mappings"]:
                 self.add(_restore(fields))
             self._closed = {str(start) for start in found["closed"]}
+            for client, word, inner, end in found.get("ended", ()):
+                proto = parse_choice(Proto, word, "proto")
+                self._ended[parse_address(client), proto, int(inner)] = float(end)
             self._newest = max((each.created for each in self), default=0)
             return {str(uuid) for uuid in found["until_reboot"]}
         except (OSError, ValueError, KeyError, TypeError, InvalidRule) as error:

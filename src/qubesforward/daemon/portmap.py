@@ -36,6 +36,7 @@ from qubesforward.qubes.mapping_wire import (
     Closed,
     Denial,
     FromGateway,
+    Gone,
     Map,
     Outside,
     Unmap,
@@ -135,6 +136,10 @@ class PortmapDesk:
         now = self._now()
         if held is not None:
             self._renew(link, held, asked, policy)
+            return
+        if asked.again and self._mappings.has_ended(place):
+            # Its gateway could not be told; the program has not asked for it again.
+            link.send(Gone(*place))
             return
         standing = self._standing.find(qube, policy, place)
         if standing is not None:

@@ -332,7 +332,9 @@ class Edge:
 
     def _fail(self, key: Key, reason: Failure) -> None:
         self._opened.pop(key, None)
-        self._note(key, Failed(Proto(str(key.transport)), key.inner, reason))
+        failed = Failed(Proto(str(key.transport)), key.inner, reason)
+        if self._said.get(key) != failed:
+            self._note(key, failed)
 
     def _note_edge(self, edge: Address | None) -> None:
         if edge != self._edge:

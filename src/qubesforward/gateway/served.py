@@ -225,6 +225,7 @@ class Served:
                 exact=wish.exact,
                 src=tuple(sorted(asked.sources, key=str)),
                 name=clean_name(wish.untrusted_name),
+                again=asked.renews,
             )
         )
 

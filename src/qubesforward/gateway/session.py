@@ -93,10 +93,14 @@ class Session:
     async def _connect(self) -> int:
         """Make one call, take in what dom0 says until it ends; return its status."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=theirs.fileno(), stdout=theirs.fileno()
-            )
+        try:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    *self._command, stdin=theirs.fileno(), stdout=theirs.fileno()
+                )
+        except BaseException:
+            ours.close()
+            raise
         try:
             reader, self._writer = await asyncio.open_connection(
                 sock=ours, limit=LONGEST_LINE + 1

@@ -6,7 +6,7 @@ for what it is and then ``name=value`` words:
 
     gateway                                   dom0
     map client=10.137.0.20 proto=udp inner=5000 outer=5000 lifetime=3600 holder=pcp:0a…
-        exact=yes src=192.0.2.0/24,192.0.2.9/32 name=some%20program
+        exact=yes again=yes src=192.0.2.0/24,192.0.2.9/32 name=some%20program
                                               granted client=… proto=… inner=5000
                                                   outer=5000 lifetime=3600 static=yes
                                               denied client=… proto=… inner=5000
@@ -80,7 +80,10 @@ class Failure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """A qube's program wants to be reached at its port `inner`."""
+    """A qube's program wants to be reached at its port `inner`.
+
+    `again`: to the gateway's knowledge it is.
+    """
 
     client: Address
     proto: Proto
@@ -91,6 +94,7 @@ class Map:
     exact: bool = False
     src: tuple[Network, ...] = ()
     name: str = ""
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +344,7 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "mappings": _number(LAST_PORT),
     "holder": _parse_holder,
     "exact": _parse_yes,
+    "again": _parse_yes,
     "beside": _parse_yes,
     "wanted": _parse_yes,
     "static": _parse_yes,
