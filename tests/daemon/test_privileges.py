@@ -80,7 +80,8 @@ def _make_state(root: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start it as another user")
 def test_it_serves_stores_and_publishes_as_nobody() -> None:
-    as_nobody = [sys.executable, "-c", "import qubesforward.daemon.main"]
+    script = 'exec "$0" -c "import qubesforward.daemon.main"'
+    as_nobody = ["sh", "-c", script, sys.executable]
     if subprocess.run(as_nobody, user=USER, cwd="/", check=False).returncode != 0:
         pytest.skip("nobody else may read this installation")
 
