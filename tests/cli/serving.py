@@ -22,12 +22,15 @@ def serve(daemon: FakeDaemon, directory: Path) -> Iterator[AdminClient]:
     loop = asyncio.new_event_loop()
 
     async def run() -> None:
-        async with (
+        servers = (
             await serve_admin(qubesd, daemon.answer_as_qubesd),
             await serve_admin(forwardd, daemon.answer, daemon.portmap.subscribe),
-        ):
-            started.set()
-            await stopped.wait()
+        )
+        started.set()
+        await stopped.wait()
+        for server in servers:
+            # Not waited for: from Python 3.12 on that is for its last client.
+            server.close()
         listening = asyncio.all_tasks() - {asyncio.current_task()}
         for task in listening:
             task.cancel()

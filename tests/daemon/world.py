@@ -62,6 +62,7 @@ class World:
         self._dbs: dict[str, QubesDBServer] = {}
         self._tasks: list[asyncio.Task[Any]] = []
         self._stop: asyncio.Event | None = None
+        self._qubesd: asyncio.Server | None = None
         self._daemon: asyncio.Task[None] | None = None
         self.client = AsyncAdminClient(
             str(root / "qubesd.sock"), str(root / "forwardd.sock"), timeout=10
@@ -73,10 +74,9 @@ class World:
     async def start(self) -> None:
         (self.root / "appvms").mkdir(exist_ok=True)
         self.state.mkdir(exist_ok=True)
-        server = await serve_admin(
+        self._qubesd = await serve_admin(
             str(self.root / "qubesd.sock"), self._answer, self._subscribe
         )
-        self._tasks.append(asyncio.create_task(server.serve_forever()))
         for name in self.qubes:
             await self.boot(name)
 
@@ -112,6 +112,9 @@ class World:
         await self.stop_daemon()
         # asyncio before 3.12 loses a connection that comes in while a server closes.
         await asyncio.sleep(0.01)
+        if self._qubesd is not None:
+            # Not waited for: from Python 3.12 on that is for its last client.
+            self._qubesd.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -30,6 +30,11 @@ def _pings(lab: RunningLab, qube: str, address: str = LAN) -> bool:
     return done.returncode == 0
 
 
+def _comes_through(lab: RunningLab, qube: str, address: str = LAN) -> bool:
+    """Whether it does in a while: a netvm that starts has outbound rules to apply."""
+    return any(_pings(lab, qube, address) for _ in range(10))
+
+
 def _dom0(lab: RunningLab, line: str) -> str:
     return lab.check(
         "dom0", *["" if word == "''" else word for word in line.split(" ")]
@@ -37,31 +42,31 @@ def _dom0(lab: RunningLab, line: str) -> str:
 
 
 def test_traffic_follows_the_netvm(own_lab: RunningLab) -> None:
-    assert _pings(own_lab, "work")
+    assert _comes_through(own_lab, "work")
     _dom0(own_lab, "qvm-prefs work netvm ''")
     assert not _pings(own_lab, "work")
     _dom0(own_lab, "qvm-prefs work netvm sys-net")
-    assert _pings(own_lab, "work")
+    assert _comes_through(own_lab, "work")
     gateway = _dom0(own_lab, "qvm-prefs sys-net ip").strip()
     assert gateway in own_lab.check("work", "ip", "route")
     assert gateway == own_lab.check("work", "qubesdb-read", "/qubes-gateway").strip()
     _dom0(own_lab, "qvm-prefs --default work netvm")
-    assert _pings(own_lab, "work")
+    assert _comes_through(own_lab, "work")
 
 
 def test_traffic_follows_a_new_address_of_the_netvm(own_lab: RunningLab) -> None:
     _dom0(own_lab, "qvm-prefs sys-firewall ip 10.137.77.7")
-    assert _pings(own_lab, "work")
+    assert _comes_through(own_lab, "work")
     assert "10.137.77.7" in own_lab.check("work", "ip", "route")
     _dom0(own_lab, "qvm-prefs --default sys-firewall ip")
-    assert _pings(own_lab, "work")
+    assert _comes_through(own_lab, "work")
 
 
 def test_traffic_comes_back_with_a_killed_netvm(own_lab: RunningLab) -> None:
     _dom0(own_lab, "qvm-kill sys-firewall")
     assert "eth0" not in own_lab.check("work", "ip", "link")
     _dom0(own_lab, "qvm-start sys-firewall")
-    assert _pings(own_lab, "work")
+    assert _comes_through(own_lab, "work")
 
 
 def test_disposable_has_network_and_leaves_nothing(own_lab: RunningLab) -> None:
@@ -72,7 +77,7 @@ def test_disposable_has_network_and_leaves_nothing(own_lab: RunningLab) -> None:
     )
     name = _python(own_lab, script)
     _dom0(own_lab, f"qvm-start {name}")
-    assert _pings(own_lab, name)
+    assert _comes_through(own_lab, name)
     assert "10.138." in own_lab.check(name, "ip", "addr")
     _dom0(own_lab, f"qvm-shutdown --wait {name}")
     assert name not in _dom0(own_lab, "qvm-ls --raw-list")
@@ -147,7 +152,7 @@ def test_kill_of_qubesd_at_any_moment_can_be_made_good(own_lab: RunningLab) -> N
         _disturb(own_lab, dice)
         _wait_for_qubesd(own_lab)
         _repair(own_lab)
-        assert _pings(own_lab, "work")
-        assert _pings(own_lab, "work", "2001:db8:1::20")
+        assert _comes_through(own_lab, "work")
+        assert _comes_through(own_lab, "work", "2001:db8:1::20")
         running = _dom0(own_lab, "qvm-ls --raw-list --running").split()
         assert _databases(own_lab) == sorted(running)

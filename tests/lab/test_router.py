@@ -73,8 +73,14 @@ def natpmpc(lab: RunningLab, *words: str) -> str:
 def upnpc(lab: RunningLab, *words: str) -> str:
     # By its address: the search for it is by multicast, and sys-net's firewall does
     # not take the answers to that for answers.
-    done = lab.exec("sys-net", ["upnpc", "-u", DESCRIPTION, *words])
-    return str(done.stdout + done.stderr)
+    said = ""
+    for _ in range(3):
+        done = lab.exec("sys-net", ["upnpc", "-u", DESCRIPTION, *words])
+        said = str(done.stdout + done.stderr)
+        # On a busy machine the router's answer may come too late for upnpc.
+        if "No valid UPNP" not in said:
+            break
+    return said
 
 
 def reach(lab: RunningLab, port: int) -> Answer | None:

@@ -57,6 +57,8 @@ def roots(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Roots:
 
 STATE = "/var/lib/qubes-forward/appvms/work/firewall.xml"
 LOG = "/var/log/qubes/qubes-forward.log"
+COPY = "/var/cache/salt/minion/extmods/states/qubes_forward.py"
+"""What Salt makes of a state when it is told to take it in."""
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def dom0(roots: Roots, tmp_path: Path) -> Path:
 
 
 def write_rules(root: Path) -> None:
-    for path in (STATE, LOG):
+    for path in (STATE, LOG, COPY):
         (root / path[1:]).parent.mkdir(parents=True, exist_ok=True)
         (root / path[1:]).touch()
 
@@ -152,6 +154,7 @@ def test_rpms_leave_nothing_when_they_are_erased(built: Path, dom0: Path) -> Non
     assert has_rules(dom0)
     assert in_root(dom0, "qvm-firewall", "--help")
     subprocess.run([*rpm, "--erase", *PACKAGES], check=True)
+    assert not (dom0 / "srv/salt").exists()
     # Directories of Qubes, which are there where Qubes is.
     left = [path for path in list_named(dom0) if not (dom0 / path[1:]).is_dir()]
     assert left == []

@@ -306,3 +306,21 @@ def test_path_that_is_not_ours_is_an_error_not_a_crash(socket_dir: Path) -> None
 
     asyncio.run(test())
     assert (socket_dir / "admin").read_text() == "not a socket"
+
+
+def test_a_socket_that_systemd_holds_is_still_there_after_the_end(
+    socket_dir: Path,
+) -> None:
+    """Python 3.13 would have removed it, and nobody could start the service by it."""
+    path = socket_dir / "held.sock"
+
+    async def test() -> None:
+        with socket.socket(socket.AF_UNIX) as held:
+            held.bind(str(path))
+            server = await serve_admin("", echo, passed=held.dup())
+            assert await send(str(path), LIST) == b"0\0admin.vm.List"
+            server.close()
+            await asyncio.sleep(0)
+            assert path.is_socket()
+
+    asyncio.run(test())

@@ -101,7 +101,9 @@ async def serve_admin(
     if bound is None:
         bound = bind_unix(path, mode, "qubes")
     clients = _Clients(handle, subscribe)
-    server = await asyncio.start_unix_server(
+    # Not that for unix sockets: from Python 3.13 on it removes the path at the end,
+    # and a path that was passed is systemd's.
+    server = await asyncio.start_server(
         clients.serve, sock=bound, limit=_PIECE, backlog=_ACCEPT_AT_ONCE
     )
     # The loop takes one number for what may wait and for what it accepts at a time.

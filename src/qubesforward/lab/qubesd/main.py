@@ -87,8 +87,11 @@ async def _run(topology: Path, paths: Paths, setting: Setting) -> None:
     try:
         service = Service(computer, machine, QubesDBs(paths), setting=setting)
         server = await service.serve(QUBESD_SOCKET)
-        async with server:
+        try:
             await _until_end(service)
+        finally:
+            # Not waited for: from Python 3.12 on that is for its last client.
+            server.close()
     finally:
         await machine.aclose()
 
