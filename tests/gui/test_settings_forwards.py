@@ -326,6 +326,19 @@ def test_a_copied_list_is_closed_until_it_is_confirmed(
     assert not pane.copied.isVisible()
 
 
+def test_what_was_imported_waits_for_a_yes(
+    window: SettingsWindow, computer: Computer, qtbot: QtBot
+) -> None:
+    computer.call("Add+forward", "work", f"confirmed=no\naction=forward {HTTPS}")
+    pane = pane_of(window)
+    qtbot.waitUntil(pane.imported.isVisible)
+    wait_states(window, qtbot, "not confirmed")
+    assert not pane.copied.isVisible()
+    press(pane.imported.buttons[0])
+    wait_states(window, qtbot, "open")
+    assert not pane.imported.isVisible()
+
+
 def test_programs_may_ask_once_the_switch_says_so(
     window: SettingsWindow, computer: Computer, qtbot: QtBot
 ) -> None:
@@ -336,7 +349,11 @@ def test_programs_may_ask_once_the_switch_says_so(
     features = computer.world.features["work"]
     qtbot.waitUntil(lambda: features == {"portmap": "ask"})
     box.internet.click()
-    qtbot.waitUntil(lambda: features == {"portmap": "ask", "portmap-reach": "internet"})
+    qtbot.waitUntil(lambda: features == {"portmap": "ask", "portmap-reach": "lan"})
+    press(box.more)
+    type_text(box.cone, "40000-40003")
+    press_key(box.cone, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: features.get("portmap-cone") == "40000-40003")
 
     def take_back() -> None:
         del features["portmap"]

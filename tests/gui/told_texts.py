@@ -45,6 +45,7 @@ _ERRORS_OF = (
     "daemon/topology.py",
     "gui/forward_draft.py",
     "gui/outbound_rules.py",
+    "gui/portmap_policy.py",
     "gui/qube_firewall.py",
     "gui/talker.py",
     "model/dsthost.py",

@@ -379,12 +379,20 @@
         <translation>Ändern …</translation>
     </message>
     <message>
+        <source>Confirm them</source>
+        <translation>Bestätigen</translation>
+    </message>
+    <message>
         <source>Duplicate the forwarded port</source>
         <translation>Den weitergeleiteten Port kopieren</translation>
     </message>
     <message>
         <source>Duplicate…</source>
         <translation>Kopieren …</translation>
+    </message>
+    <message>
+        <source>Imported, and closed until you confirm them: {0}</source>
+        <translation>Importiert, und geschlossen bis zu Ihrer Bestätigung: {0}</translation>
     </message>
     <message>
         <source>No port of {0} is open: nobody can connect to it.</source>
@@ -863,6 +871,14 @@
         <translation>NAT-Durchquerung</translation>
     </message>
     <message>
+        <source>Nobody is asked: while the qube runs, whatever uses one of these ports is open to everybody on the local network, and on the internet if the router agrees.</source>
+        <translation>Niemand wird gefragt: solange der Qube läuft, ist alles, was einen dieser Ports benutzt, für alle im lokalen Netz offen, und im Internet, wenn der Router zustimmt.</translation>
+    </message>
+    <message>
+        <source>Nobody is asked: while the qube runs, whatever uses one of these ports is open to everybody on the local network.</source>
+        <translation>Niemand wird gefragt: solange der Qube läuft, ist alles, was einen dieser Ports benutzt, für alle im lokalen Netz offen.</translation>
+    </message>
+    <message>
         <source>Off: they get none</source>
         <translation>Aus: sie bekommen keine</translation>
     </message>
@@ -871,8 +887,36 @@
         <translation>Zurzeit offen für Programme: {0}</translation>
     </message>
     <message>
+        <source>Open unasked (UDP):</source>
+        <translation>Ungefragt offen (UDP):</translation>
+    </message>
+    <message>
+        <source>Ports</source>
+        <translation>Ports</translation>
+    </message>
+    <message>
+        <source>They are closed as long as NAT traversal is off.</source>
+        <translation>Sie sind geschlossen, solange die NAT-Durchquerung aus ist.</translation>
+    </message>
+    <message>
+        <source>They are closed, too, if outbound rules do not allow everything.</source>
+        <translation>Sie sind auch geschlossen, wenn die ausgehenden Regeln nicht alles erlauben.</translation>
+    </message>
+    <message>
+        <source>They may have:</source>
+        <translation>Sie dürfen haben:</translation>
+    </message>
+    <message>
+        <source>Which ports programs may have</source>
+        <translation>Welche Ports Programme haben dürfen</translation>
+    </message>
+    <message>
         <source>also from the in&amp;ternet</source>
         <translation>auch aus dem In&amp;ternet</translation>
+    </message>
+    <message>
+        <source>none; or 40000-40015</source>
+        <translation>keine; oder 40000-40015</translation>
     </message>
 </context>
 <context>
@@ -1553,6 +1597,10 @@ Ersetzen?</translation>
     <message>
         <source>give an address, a CIDR, or a name in lower case</source>
         <translation>eine Adresse, ein Netz (CIDR) oder einen Namen in Kleinbuchstaben angeben</translation>
+    </message>
+    <message>
+        <source>give at most {0} ports within {1}</source>
+        <translation>höchstens {0} Ports innerhalb von {1} angeben</translation>
     </message>
     <message>
         <source>give elements as NAME=VALUE, comment last</source>
