@@ -29,6 +29,7 @@ from qubesforward.gui.portmap_policy import (
     find_problems,
 )
 from qubesforward.gui.problem_form import ProblemForm
+from qubesforward.gui.scroll import bring_into_view
 from qubesforward.gui.words import say
 from qubesforward.model.rule import Reach
 
@@ -102,8 +103,10 @@ class PortmapBox(QWidget):
         self.mode.activated.connect(self._want)
         self.internet.clicked.connect(self._want)
         self.more.toggled.connect(self.show_ports)
+        self.more.clicked.connect(lambda: bring_into_view(self.details))
         for field in (self.ports, self.cone):
             field.textEdited.connect(self._show_consequences)
+            field.textEdited.connect(lambda: bring_into_view(self.details))
             field.editingFinished.connect(self._want)
 
     @property

@@ -1879,6 +1879,10 @@ Ersetzen?</translation>
         <translation>bis zum Neustart</translation>
     </message>
     <message>
+        <source>removed</source>
+        <translation>entfernt</translation>
+    </message>
+    <message>
         <source>rule of {0} characters; at most {1} fit</source>
         <translation>Regel von {0} Zeichen; höchstens {1} passen</translation>
     </message>
@@ -2041,6 +2045,10 @@ Ersetzen?</translation>
     <message>
         <source>{0} has no such rule: {1}</source>
         <translation>{0} hat keine solche Regel: {1}</translation>
+    </message>
+    <message>
+        <source>{0} has not answered</source>
+        <translation>{0} hat nicht geantwortet</translation>
     </message>
     <message>
         <source>{0} has not said that it closed it</source>
@@ -2548,7 +2556,7 @@ Ersetzen?</translation>
     </message>
     <message>
         <source>until you close it</source>
-        <translation>bis Sie schließen</translation>
+        <translation>bis Sie es beenden</translation>
     </message>
     <message>
         <source>until {0}</source>
