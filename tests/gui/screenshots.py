@@ -26,6 +26,7 @@ from qubesforward.gui.forward_dialog import ForwardDialog
 from qubesforward.gui.outbound_dialog import OutboundDialog
 from qubesforward.gui.overview import Overview
 from qubesforward.gui.prompt_program import Attendant
+from qubesforward.gui.scroll import bring_into_view
 from qubesforward.gui.settings import SettingsWindow
 from qubesforward.gui.translation import install_translation
 from qubesforward.gui.tray_model import draw_tray
@@ -137,6 +138,27 @@ class Studio:
         rule.close()
         window.hide()
 
+    def shoot_programs(self) -> None:
+        """What programs may have, and what waits because it was imported."""
+        self.attendant.windows.show("work")
+        window = self.attendant.windows.shown["work"]
+        assert isinstance(window, SettingsWindow)
+        features = {"portmap": "ask", "portmap-cone": "40000-40015"}
+        world = self._computer.world
+        self._computer.do(lambda: world.features.update(work=features))
+        self._computer.do(lambda: world.tell("work", "domain-feature-set:portmap"))
+        rule = "action=forward forwardtype=external proto=tcp srcports=8022-8022"
+        self._computer.call("Add+forward", "work", f"confirmed=no\n{rule}")
+        pane = window.page.forwards
+        self.wait(lambda: pane.table.rows.rowCount() > 3)
+        pane.table.selectRow(0)
+        self.wait(lambda: pane.portmap.caveat.isVisible() and pane.imported.isVisible())
+        # Mappings of the block have come, and have been answered.
+        bring_into_view(pane.portmap)
+        self.pause(300)
+        self.shoot(window, "programs")
+        window.hide()
+
     def _shoot_add(self, dialog: ForwardDialog) -> None:
         type_text(dialog.form.port, "8080")
         type_text(dialog.form.inner, "80")
@@ -246,6 +268,7 @@ def run(folder: Path, style: str) -> None:
             studio.shoot_overview()
             studio.shoot_tray()
             studio.shoot_prompt()
+            studio.shoot_programs()
         finally:
             studio.close()
 

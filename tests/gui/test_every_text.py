@@ -153,7 +153,9 @@ def test_overview(furnished: Computer, attendant: Attendant, qtbot: QtBot) -> No
     qtbot.waitUntil(lambda: overview.tree.rows.rowCount() == 2)
     overview.tree.expandAll()
     overview.tabs.setCurrentIndex(1)
-    qtbot.waitUntil(lambda: overview.log.rows.rowCount() > 5)
+    furnished.call("Set+forward", "personal")
+    qtbot.waitUntil(lambda: overview.tree.rows.rowCount() == 1)
+    qtbot.waitUntil(lambda: overview.log.rows.rowCount() > 10)
     assert left_in(overview) == {}
     overview.ask_close_all()
     assert overview.question is not None

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from PyQt6 import sip
-from PyQt6.QtCore import Qt
+from PyQt6.QtCore import QRect, Qt
+from PyQt6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
 from qubesforward.gui.forward_dialog import ForwardDialog
@@ -48,6 +49,11 @@ def opened(window: SettingsWindow, qtbot: QtBot) -> ForwardDialog:
 def states(window: SettingsWindow) -> list[str]:
     rows = pane_of(window).table.rows
     return [str(rows.index(row, 0).data()) for row in range(rows.rowCount())]
+
+
+def seen_of(widget: QWidget) -> QRect:
+    """What of a widget is not hidden by others, or scrolled away."""
+    return widget.visibleRegion().boundingRect()
 
 
 def wait_states(window: SettingsWindow, qtbot: QtBot, *wanted: str) -> None:
@@ -185,6 +191,9 @@ def test_a_conflict_stands_beside_the_port_and_can_be_waited_for(
         == "personal has port 443 of sys-net already"
     )
     assert not dialog.open_button.isEnabled()
+    # All of it is seen: the dialog has grown with what it has to say.
+    qtbot.waitUntil(dialog.wait.isVisible)
+    qtbot.waitUntil(lambda: seen_of(dialog.wait) == dialog.wait.rect())
     # Another port is another matter; what was said of this one is gone at once.
     type_text(dialog.form.port, "4")
     assert dialog.form.problem(Field.PORT) == ""
@@ -326,6 +335,19 @@ def test_a_copied_list_is_closed_until_it_is_confirmed(
     assert not pane.copied.isVisible()
 
 
+def test_what_was_imported_waits_for_a_yes(
+    window: SettingsWindow, computer: Computer, qtbot: QtBot
+) -> None:
+    computer.call("Add+forward", "work", f"confirmed=no\naction=forward {HTTPS}")
+    pane = pane_of(window)
+    qtbot.waitUntil(pane.imported.isVisible)
+    wait_states(window, qtbot, "not confirmed")
+    assert not pane.copied.isVisible()
+    press(pane.imported.buttons[0])
+    wait_states(window, qtbot, "open")
+    assert not pane.imported.isVisible()
+
+
 def test_programs_may_ask_once_the_switch_says_so(
     window: SettingsWindow, computer: Computer, qtbot: QtBot
 ) -> None:
@@ -336,7 +358,11 @@ def test_programs_may_ask_once_the_switch_says_so(
     features = computer.world.features["work"]
     qtbot.waitUntil(lambda: features == {"portmap": "ask"})
     box.internet.click()
-    qtbot.waitUntil(lambda: features == {"portmap": "ask", "portmap-reach": "internet"})
+    qtbot.waitUntil(lambda: features == {"portmap": "ask", "portmap-reach": "lan"})
+    press(box.more)
+    type_text(box.cone, "40000-40003")
+    press_key(box.cone, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: features.get("portmap-cone") == "40000-40003")
 
     def take_back() -> None:
         del features["portmap"]

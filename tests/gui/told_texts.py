@@ -23,6 +23,7 @@ _ALL_TEXTS = (
     "daemon/lookout.py",
     "daemon/portmap.py",
     "daemon/rule_changes.py",
+    "daemon/sighting.py",
     "daemon/status.py",
 )
 """Rooms in which texts with a blank are reasons, all of them."""
@@ -45,6 +46,7 @@ _ERRORS_OF = (
     "daemon/topology.py",
     "gui/forward_draft.py",
     "gui/outbound_rules.py",
+    "gui/portmap_policy.py",
     "gui/qube_firewall.py",
     "gui/talker.py",
     "model/dsthost.py",
@@ -77,6 +79,7 @@ _WORDS = {
     "outer port {0}: {1}",
     "port {0}/{1}: {2}",
     "reboot",
+    "removed",
 }
 """Reasons in rooms that are full of other texts, or of one word only."""
 

@@ -17,7 +17,7 @@ from PyQt6.QtWidgets import (
 
 from qubesforward.cli.phrase import Phrase, Start
 from qubesforward.cli.sentences import describe_silence, explain_forwards
-from qubesforward.cli.status import ForwardStatus, Status
+from qubesforward.cli.status import ForwardStatus, State, Status
 from qubesforward.gui.forwards_rows import Key
 from qubesforward.gui.forwards_table import ForwardsTable
 from qubesforward.gui.notice import Notice
@@ -54,6 +54,8 @@ class ForwardsPane(QWidget):
         self.portmap = PortmapBox(self)
         confirm = {self.tr("Use them here"): self._confirm}
         self.copied = Notice(confirm, self)
+        confirm_imported = {self.tr("Confirm them"): self._confirm}
+        self.imported = Notice(confirm_imported, self)
         self.problem = Notice(parent=self)
         self._make_buttons()
         self._lay_out()
@@ -103,6 +105,7 @@ class ForwardsPane(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.copied)
+        layout.addWidget(self.imported)
         layout.addWidget(self.problem)
         layout.addLayout(middle, 1)
         layout.addWidget(self.sentence)
@@ -137,6 +140,11 @@ class ForwardsPane(QWidget):
             " closed here until you say otherwise."
         )
         self.copied.say(copied if qube.unconfirmed and qube.forwards else "")
+        # Of a copied list none is open, whether it was imported there or not.
+        waiting = sum(each.state is State.UNCONFIRMED for each in qube.forwards)
+        imported = self.tr("Imported, and closed until you confirm them: {0}")
+        is_asked = waiting and not qube.unconfirmed
+        self.imported.say(imported.format(waiting) if is_asked else "")
         self.problem.say("\n".join(filter(None, self._problems(status))))
         if self._awaited is not None and self.table.choose(self._awaited):
             self._awaited = None

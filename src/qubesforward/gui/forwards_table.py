@@ -13,6 +13,9 @@ from qubesforward.cli.status import ForwardStatus
 from qubesforward.gui.forwards_model import SORT_ROLE, ForwardsModel
 from qubesforward.gui.forwards_rows import Column, Key, key_of
 
+_AIR = 8
+"""Pixels of a row that its text leaves."""
+
 _MEASURED = 50
 """Rows that decide how wide the columns are; thousands would take too long."""
 
@@ -37,7 +40,10 @@ class ForwardsTable(QTableView):
         self._set_headers()
 
     def _set_headers(self) -> None:
-        self.verticalHeader().hide()
+        rows = self.verticalHeader()
+        rows.hide()
+        # As high as those of the overview, or three forwards would fill it.
+        rows.setDefaultSectionSize(self.fontMetrics().height() + _AIR)
         columns = self.horizontalHeader()
         columns.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         columns.setResizeContentsPrecision(_MEASURED)

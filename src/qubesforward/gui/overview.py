@@ -67,7 +67,7 @@ class Overview(QWidget):
         self._connect()
         self._show_chosen()
         unit, line = self.fontMetrics().averageCharWidth(), self.fontMetrics().height()
-        wanted = QSize(unit * 176, line * 42)
+        wanted = QSize(unit * 196, line * 42)
         self.resize(wanted.boundedTo(self.screen().availableSize()))
 
     def _make_controls(self) -> None:

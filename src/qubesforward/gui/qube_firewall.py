@@ -235,19 +235,33 @@ class QubeFirewall(QObject):
         self._ask("Get", "", (), compare, fail)
 
     def set_policy(self, policy: PortmapPolicy, refused: Refused) -> None:
-        """Set what programs of the qube may have; features that are so are left."""
-        for name, value in policy.features().items():
-            if value == self._features.get(name):
-                continue
-            method = "Remove" if value is None else "Set"
-            self._calls.ask(
-                f"admin.vm.feature.{method}",
-                self.qube,
-                name,
-                (value or "").encode("ascii"),
-                lambda _content: self._policy.wake(),
-                lambda _kind, message: self._tell_refused(message, refused),
-            )
+        """Set what programs of the qube may have; features that are so are left.
+
+        One after the other, as long as nothing goes wrong: what limits comes first, so
+        at no moment more is allowed than was meant.
+        """
+        changes = [
+            (name, value)
+            for name, value in policy.features().items()
+            if value != self._features.get(name)
+        ]
+        self._set_features(changes, refused)
+
+    def _set_features(
+        self, changes: Sequence[tuple[str, str | None]], refused: Refused
+    ) -> None:
+        if not changes:
+            self._policy.wake()
+            return
+        (name, value), *later = changes
+        self._calls.ask(
+            f"admin.vm.feature.{'Remove' if value is None else 'Set'}",
+            self.qube,
+            name,
+            (value or "").encode("ascii", "replace"),
+            lambda _content: self._set_features(later, refused),
+            lambda _kind, message: self._tell_refused(message, refused),
+        )
 
     def _tell_refused(self, message: str, refused: Refused) -> None:
         refused(message)

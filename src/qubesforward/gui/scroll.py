@@ -6,11 +6,25 @@ At 200 % scaling a small laptop has no more than 380 lines for a window.
 
 from __future__ import annotations
 
-from PyQt6.QtCore import QEvent, QObject, QSize, Qt
+from PyQt6 import sip
+from PyQt6.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from PyQt6.QtWidgets import QFrame, QScrollArea, QWidget
 
 _AROUND = 120
 """Pixels of a screen's height that frames, titles and buttons take."""
+
+
+def bring_into_view(shown: QWidget) -> None:
+    """Scroll to a part of a page that was just opened, as soon as it has its place."""
+
+    def scroll() -> None:
+        above = None if sip.isdeleted(shown) else shown.parentWidget()
+        while above is not None and not isinstance(above, QScrollArea):
+            above = above.parentWidget()
+        if above is not None:
+            above.ensureWidgetVisible(shown)
+
+    QTimer.singleShot(0, scroll)
 
 
 class FittingScroll(QScrollArea):
@@ -40,6 +54,11 @@ class FittingScroll(QScrollArea):
         if not self._is_whole:
             return super().minimumSizeHint()
         needed = self.widget().minimumSizeHint()
+        if self.widget().hasHeightForWidth():
+            # As Qt does it when it decides whether there have to be scroll bars.
+            width = max(needed.width(), self.width())
+            height = self.widget().heightForWidth(width)
+            needed.setHeight(max(needed.height(), height))
         screen = self.screen().availableSize()
         return needed.boundedTo(QSize(screen.width(), screen.height() - _AROUND))
 

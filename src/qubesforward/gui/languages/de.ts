@@ -379,12 +379,20 @@
         <translation>Ändern …</translation>
     </message>
     <message>
+        <source>Confirm them</source>
+        <translation>Bestätigen</translation>
+    </message>
+    <message>
         <source>Duplicate the forwarded port</source>
         <translation>Den weitergeleiteten Port kopieren</translation>
     </message>
     <message>
         <source>Duplicate…</source>
         <translation>Kopieren …</translation>
+    </message>
+    <message>
+        <source>Imported, and closed until you confirm them: {0}</source>
+        <translation>Importiert, und geschlossen bis zu Ihrer Bestätigung: {0}</translation>
     </message>
     <message>
         <source>No port of {0} is open: nobody can connect to it.</source>
@@ -863,6 +871,14 @@
         <translation>NAT-Durchquerung</translation>
     </message>
     <message>
+        <source>Nobody is asked: while the qube runs, whatever uses one of these ports is open to everybody on the local network, and on the internet if the router agrees.</source>
+        <translation>Niemand wird gefragt: solange der Qube läuft, ist alles, was einen dieser Ports benutzt, für alle im lokalen Netz offen, und im Internet, wenn der Router zustimmt.</translation>
+    </message>
+    <message>
+        <source>Nobody is asked: while the qube runs, whatever uses one of these ports is open to everybody on the local network.</source>
+        <translation>Niemand wird gefragt: solange der Qube läuft, ist alles, was einen dieser Ports benutzt, für alle im lokalen Netz offen.</translation>
+    </message>
+    <message>
         <source>Off: they get none</source>
         <translation>Aus: sie bekommen keine</translation>
     </message>
@@ -871,8 +887,36 @@
         <translation>Zurzeit offen für Programme: {0}</translation>
     </message>
     <message>
+        <source>Open unasked (UDP):</source>
+        <translation>Ungefragt offen (UDP):</translation>
+    </message>
+    <message>
+        <source>Ports</source>
+        <translation>Ports</translation>
+    </message>
+    <message>
+        <source>They are closed as long as NAT traversal is off.</source>
+        <translation>Sie sind geschlossen, solange die NAT-Durchquerung aus ist.</translation>
+    </message>
+    <message>
+        <source>They are closed, too, if outbound rules do not allow everything.</source>
+        <translation>Sie sind auch geschlossen, wenn die ausgehenden Regeln nicht alles erlauben.</translation>
+    </message>
+    <message>
+        <source>They may have:</source>
+        <translation>Sie dürfen haben:</translation>
+    </message>
+    <message>
+        <source>Which ports programs may have</source>
+        <translation>Welche Ports Programme haben dürfen</translation>
+    </message>
+    <message>
         <source>also from the in&amp;ternet</source>
         <translation>auch aus dem In&amp;ternet</translation>
+    </message>
+    <message>
+        <source>none; or 40000-40015</source>
+        <translation>keine; oder 40000-40015</translation>
     </message>
 </context>
 <context>
@@ -1555,6 +1599,10 @@ Ersetzen?</translation>
         <translation>eine Adresse, ein Netz (CIDR) oder einen Namen in Kleinbuchstaben angeben</translation>
     </message>
     <message>
+        <source>give at most {0} ports within {1}</source>
+        <translation>höchstens {0} Ports innerhalb von {1} angeben</translation>
+    </message>
+    <message>
         <source>give elements as NAME=VALUE, comment last</source>
         <translation>Angaben als NAME=WERT, den Kommentar zuletzt</translation>
     </message>
@@ -1831,6 +1879,10 @@ Ersetzen?</translation>
         <translation>bis zum Neustart</translation>
     </message>
     <message>
+        <source>removed</source>
+        <translation>entfernt</translation>
+    </message>
+    <message>
         <source>rule of {0} characters; at most {1} fit</source>
         <translation>Regel von {0} Zeichen; höchstens {1} passen</translation>
     </message>
@@ -1993,6 +2045,10 @@ Ersetzen?</translation>
     <message>
         <source>{0} has no such rule: {1}</source>
         <translation>{0} hat keine solche Regel: {1}</translation>
+    </message>
+    <message>
+        <source>{0} has not answered</source>
+        <translation>{0} hat nicht geantwortet</translation>
     </message>
     <message>
         <source>{0} has not said that it closed it</source>
@@ -2500,7 +2556,7 @@ Ersetzen?</translation>
     </message>
     <message>
         <source>until you close it</source>
-        <translation>bis Sie schließen</translation>
+        <translation>bis Sie es beenden</translation>
     </message>
     <message>
         <source>until {0}</source>
