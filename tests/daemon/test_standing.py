@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from qubesforward.model.rule import Proto
+from qubesforward.qubes.mapping_values_wire import LAST_LIFETIME
 from qubesforward.qubes.mapping_wire import (
-    LAST_LIFETIME,
     Denial,
     Denied,
     Gone,

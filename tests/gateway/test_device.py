@@ -32,7 +32,7 @@ def _served(world: GatewayWorld) -> Iterator[None]:
 def curl(world: GatewayWorld, who: str, *words: str, place: str = PLACE) -> str:
     """Return what curl gets, or "error" with its number."""
     space = world.clients.get(who, world.router)
-    command = [*space.entered, "curl", "-sS", "-m", "5", "-o", "/dev/null"]
+    command = [*space.entered, "curl", "-sS", "-m", "20", "-o", "/dev/null"]
     done = subprocess.run(
         [*command, "-w", "%{http_code}", *words, place],
         capture_output=True,

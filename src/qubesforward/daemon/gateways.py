@@ -21,8 +21,8 @@ from qubesforward.daemon.topology import Topology
 from qubesforward.model.hosts import Address
 from qubesforward.model.rule import ForwardRule, Proto, Reach
 from qubesforward.plan.snapshot import Qube
+from qubesforward.qubes.mapping_values_wire import LAST_LIFETIME
 from qubesforward.qubes.mapping_wire import (
-    LAST_LIFETIME,
     Client,
     Close,
     Closed,

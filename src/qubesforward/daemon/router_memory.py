@@ -17,7 +17,8 @@ from qubesforward.daemon.run_file import read_run_file, write_run_file
 from qubesforward.errors import InvalidRule
 from qubesforward.model.rule import FORWARD_PROTOS, Proto
 from qubesforward.model.values import parse_choice
-from qubesforward.qubes.mapping_wire import LAST_PORT, Opened
+from qubesforward.qubes.mapping_values_wire import LAST_PORT
+from qubesforward.qubes.mapping_wire import Opened
 
 _log = logging.getLogger(__name__)
 
