@@ -17,10 +17,13 @@ from qubesforward.errors import LabError
 from qubesforward.gui.prompt_queue import ARMING
 from qubesforward.lab.screen import find_screen, loosen_cookies
 from tests.lab.running_lab import RunningLab
-from tests.lab.screen_world import Screen, screen, wait_until
+from tests.lab.screen_world import PATIENCE, Screen, screen, wait_until
+from tests.lab.traffic import probe, serving
 
 # Where a button of the prompt is, in parts of its width and height.
 ALLOW = (0.18, 0.83)
+# Where that for another port is in the settings of a qube.
+ADD = (0.92, 0.48)
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +61,15 @@ def asking(lab: RunningLab, qube: str, port: int) -> Iterator[subprocess.Popen[s
             program.kill()
 
 
-def answer(monitor: Screen, act: Callable[[], object]) -> None:
-    """Do it until the prompt is gone: on a busy machine it is armed late."""
+def answer(
+    monitor: Screen, act: Callable[[], object], title: str = "asks for a port"
+) -> None:
+    """Do it until the window is gone: on a busy machine it takes keys late."""
 
     def is_gone() -> bool:
         act()
         time.sleep(0.5)
-        return not monitor.find("asks for a port")
+        return not monitor.find(title)
 
     wait_until(is_gone)
 
@@ -104,6 +109,40 @@ def test_it_does_not_take_the_keys_and_enter_is_a_no(
         out, _ = program.communicate(timeout=60)
     assert "Mapped" not in out
     assert "declined" in lab.check("dom0", "qvm-forward", "personal", "--log")
+
+
+@pytest.mark.lab
+@pytest.mark.alone
+def test_a_port_is_opened_with_mouse_and_keys_and_packets_arrive(
+    lab: RunningLab, monitor: Screen
+) -> None:
+    found = find_screen(monitor.environment).environment
+    pairs = [f"{name}={value}" for name, value in found.items()]
+    program = ["env", *pairs, "qubes-forward-settings", "work"]
+    with serving(lab, "work", [8080]), lab.spawn("dom0", program) as settings:
+        try:
+            window = monitor.wait("Settings: work")
+            # Until the daemon has told what is open, nothing can be pressed.
+            wait_until(lambda: open_dialog(monitor, window))
+            dialog = monitor.wait("Open a port of work")
+            monitor.use("windowfocus", "--sync", dialog)
+            monitor.use("type", "8080")
+            # It takes Return once it has said what will happen.
+            answer(monitor, lambda: monitor.use("key", "Return"), "Open a port of")
+        finally:
+            settings.kill()
+        # Of what stands in the window as open, a neighbour gets an answer.
+        answered = probe(lab, "lan", "192.168.1.10", 8080, patience=PATIENCE)
+    assert answered is not None
+    assert answered.qube == "work"
+    assert "8080/tcp" in lab.check("dom0", "qvm-forward", "work", "--log")
+
+
+def open_dialog(monitor: Screen, window: str) -> str:
+    """Press the button for another port; return the dialog, if it has come."""
+    monitor.click(window, *ADD)
+    time.sleep(0.5)
+    return monitor.find("Open a port of work")
 
 
 @pytest.mark.lab

@@ -16,11 +16,18 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from qubesforward.cli.sentences import When, explain_forwards, is_unlimited
+from qubesforward.cli.phrase import Start
+from qubesforward.cli.sentences import (
+    When,
+    describe_silence,
+    explain_forwards,
+    is_unlimited,
+)
 from qubesforward.cli.status import ForwardStatus, State, Status
 from qubesforward.gui.forward_draft import (
     Case,
     Draft,
+    Field,
     Problems,
     place_problem,
     read_draft,
@@ -148,6 +155,9 @@ class ForwardDialog(QDialog):
         forward = forwards[0]
         self._state = forward.state
         self._problems = place_problem(forward)
+        if silence := describe_silence(forward, self._qube):
+            # Nothing is wrong with the port: it is where the way ends.
+            self._problems[Field.INNER] = say(Start(silence))
         self.form.show_problems(self._problems)
         self._say(self._explain(forward))
         self.path.show_forward(forward, plan.hops)

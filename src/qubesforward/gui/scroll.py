@@ -55,8 +55,10 @@ class FittingScroll(QScrollArea):
             return super().minimumSizeHint()
         needed = self.widget().minimumSizeHint()
         if self.widget().hasHeightForWidth():
-            # As Qt does it when it decides whether there have to be scroll bars.
-            width = max(needed.width(), self.width())
+            # While Qt shows a scroll bar, lines have to be wrapped beside it; with
+            # less room than these take, it would go on to show it.
+            bar = self.verticalScrollBar().sizeHint().width()
+            width = max(needed.width(), self.width() - bar)
             height = self.widget().heightForWidth(width)
             needed.setHeight(max(needed.height(), height))
         screen = self.screen().availableSize()
