@@ -1515,8 +1515,16 @@ Ersetzen?</translation>
         <translation>ein Kopf von über {0} Byte</translation>
     </message>
     <message>
+        <source>a symbolic link</source>
+        <translation>ein symbolischer Link</translation>
+    </message>
+    <message>
         <source>a tag and text of over {0} bytes; shorten it</source>
         <translation>eine Marke mit Text von über {0} Byte; bitte kürzen</translation>
+    </message>
+    <message>
+        <source>admin.vm.List without dom0</source>
+        <translation>admin.vm.List ohne dom0</translation>
     </message>
     <message>
         <source>always</source>
@@ -1525,6 +1533,10 @@ Ersetzen?</translation>
     <message>
         <source>an outbound rule accepts or drops</source>
         <translation>eine ausgehende Regel erlaubt oder verbietet</translation>
+    </message>
+    <message>
+        <source>another qubes-forwardd has these rules; end that one first</source>
+        <translation>ein anderer qubes-forwardd hat diese Regeln; bitte zuerst beenden</translation>
     </message>
     <message>
         <source>at most {0} characters fit</source>
@@ -1755,6 +1767,10 @@ Ersetzen?</translation>
         <translation>keine Regel angegeben; eine Regel je Zeile senden</translation>
     </message>
     <message>
+        <source>no rules there: {0}</source>
+        <translation>dort sind keine Regeln: {0}</translation>
+    </message>
+    <message>
         <source>no such call: {0}+{1}</source>
         <translation>es gibt keinen solchen Aufruf: {0}+{1}</translation>
     </message>
@@ -1769,10 +1785,6 @@ Ersetzen?</translation>
     <message>
         <source>no {0} chain in table {1}</source>
         <translation>in der Tabelle {1} fehlt die Kette {0}</translation>
-    </message>
-    <message>
-        <source>nobody answered</source>
-        <translation>niemand hat geantwortet</translation>
     </message>
     <message>
         <source>not a firewall.xml: there is no &lt;firewall&gt; with &lt;rules&gt;</source>
@@ -1845,10 +1857,6 @@ Ersetzen?</translation>
     <message>
         <source>outer port {0}: {1}</source>
         <translation>äußerer Port {0}: {1}</translation>
-    </message>
-    <message>
-        <source>port {0}/{1}</source>
-        <translation>Port {0}/{1}</translation>
     </message>
     <message>
         <source>port {0}/{1}: {2}</source>
@@ -1965,10 +1973,6 @@ Ersetzen?</translation>
     <message>
         <source>the rules are stored, but the hops could not be told yet; see `journalctl -u qubes-forwardd` in dom0</source>
         <translation>die Regeln sind gespeichert, aber den Stationen noch nicht mitgeteilt; siehe `journalctl -u qubes-forwardd` in dom0</translation>
-    </message>
-    <message>
-        <source>the user said no</source>
-        <translation>der Benutzer sagte nein</translation>
     </message>
     <message>
         <source>there is no open request {0}: it was answered, its time is over, or the program gave up; see qvm-forward --requests</source>
@@ -2105,10 +2109,6 @@ Ersetzen?</translation>
     <message>
         <source>{0}+{1} failed</source>
         <translation>{0}+{1} ist fehlgeschlagen</translation>
-    </message>
-    <message>
-        <source>{0}, request {1}</source>
-        <translation>{0}, Frage {1}</translation>
     </message>
     <message>
         <source>{0}.{1} has a wrong type</source>
