@@ -63,7 +63,7 @@ test-python: setup
 	mkdir -p build/modules
 	ln -sfn $$($(PYTHON) -c 'import nftables as n; print(n.__path__[0])') \
 		build/modules/nftables
-	PYTHONPATH=src:build/modules QT_QPA_PLATFORM=offscreen build/python/bin/pytest \
+	PYTHONPATH=$(CURDIR)/src:$(CURDIR)/build/modules QT_QPA_PLATFORM=offscreen build/python/bin/pytest \
 		-n 2 -m "not lab and not alone and not clean_root" $(addprefix tests/, \
 		model plan nft iptables portmap qubes cli daemon agent gateway gui fleet)
 

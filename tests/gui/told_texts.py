@@ -72,6 +72,7 @@ _WORDS = {
     "inner port",
     "inner port {0}: {1}",
     "needs nftables",
+    "nothing here enforces outbound rules of qubes",
     "never",
     "no iptables for IPv{0} here",
     "once",

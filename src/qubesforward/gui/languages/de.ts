@@ -1819,6 +1819,10 @@ Ersetzen?</translation>
         <translation>noch nicht mitgeteilt</translation>
     </message>
     <message>
+        <source>nothing here enforces outbound rules of qubes</source>
+        <translation>hier setzt niemand ausgehende Regeln von Qubes durch</translation>
+    </message>
+    <message>
         <source>of what? Give a unit, as in {0}m or {1}h</source>
         <translation>wovon? Eine Einheit angeben, etwa {0}m oder {1}h</translation>
     </message>
