@@ -133,6 +133,21 @@ def test_a_block_is_shown_with_what_comes_of_it(qtbot: QtBot) -> None:
     assert other.caveat.isVisible()
 
 
+def test_what_is_typed_outlasts_news_from_elsewhere(qtbot: QtBot) -> None:
+    box = PortmapBox()
+    qtbot.addWidget(box)
+    box.show()
+    box.show_policy(PortmapPolicy(Mode.ALLOW))
+    type_text(box.cone, "400")
+    box.show_policy(PortmapPolicy(Mode.ASK, Reach.LAN))
+    assert (box.cone.text(), box.policy.mode) == ("400", Mode.ASK)
+    box.cone.clear()
+    type_text(box.cone, "4000")
+    press_key(box.cone, Qt.Key.Key_Return)
+    box.show_policy(PortmapPolicy(Mode.ASK, Reach.LAN, cone="5000"))
+    assert box.cone.text() == "5000"
+
+
 def test_ports_of_programs_are_named_and_the_users_own_are_not(qtbot: QtBot) -> None:
     box = PortmapBox()
     qtbot.addWidget(box)

@@ -16,6 +16,7 @@ from qubesforward.gui.forwards_pane import ForwardsPane
 from qubesforward.gui.portmap_policy import Mode
 from qubesforward.gui.settings import SettingsWindow
 from qubesforward.gui.worker import Worker
+from qubesforward.model.rule import Reach
 from tests.gui.daemon_thread import Computer
 from tests.gui.hands import press, press_key, type_text
 
@@ -331,9 +332,7 @@ def test_what_was_imported_waits_for_a_yes(
 ) -> None:
     computer.call("Add+forward", "work", f"confirmed=no\naction=forward {HTTPS}")
     pane = pane_of(window)
-    qtbot.waitUntil(pane.imported.isVisible)
     wait_states(window, qtbot, "not confirmed")
-    assert not pane.copied.isVisible()
     press(pane.imported.buttons[0])
     wait_states(window, qtbot, "open")
     assert not pane.imported.isVisible()
@@ -345,15 +344,17 @@ def test_programs_may_ask_once_the_switch_says_so(
     box = pane_of(window).portmap
     assert (box.mode.currentData(), box.internet.isEnabled()) == (Mode.OFF, False)
     box.mode.setFocus()
-    press_key(box.mode, Qt.Key.Key_Down)
     features = computer.world.features["work"]
-    qtbot.waitUntil(lambda: features == {"portmap": "ask"})
-    box.internet.click()
-    qtbot.waitUntil(lambda: features == {"portmap": "ask", "portmap-reach": "lan"})
+    heard = window.page.firewall.policy_read
+    with qtbot.waitSignal(heard, check_params_cb=lambda read: read.mode is Mode.ASK):
+        press_key(box.mode, Qt.Key.Key_Down)
+    with qtbot.waitSignal(heard, check_params_cb=lambda read: read.reach is Reach.LAN):
+        box.internet.click()
     press(box.more)
     type_text(box.cone, "40000-40003")
     press_key(box.cone, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: features.get("portmap-cone") == "40000-40003")
+    told = {"portmap": "ask", "portmap-reach": "lan", "portmap-cone": "40000-40003"}
+    qtbot.waitUntil(lambda: features == told)
 
     def take_back() -> None:
         del features["portmap"]

@@ -120,12 +120,12 @@ class PortmapBox(QWidget):
         )
 
     def show_policy(self, policy: PortmapPolicy) -> None:
-        """Show what holds; a field that is being typed into is left."""
+        """Show what holds; a field in which something else was typed is left."""
         self._shown = policy
         self.mode.setCurrentIndex(self.mode.findData(policy.mode))
         self.internet.setChecked(policy.reach is Reach.INTERNET)
         for field, text in ((self.ports, policy.ports), (self.cone, policy.cone)):
-            if not (field.hasFocus() and field.isModified()):
+            if not field.isModified():
                 field.setText(text)
         if policy.ports or policy.cone:
             self.show_ports(True)

@@ -254,12 +254,20 @@ class QubeFirewall(QObject):
             self._policy.wake()
             return
         (name, value), *later = changes
+
+        def go_on(_content: bytes) -> None:
+            # Whoever chooses again before it is read anew does not set it twice.
+            self._features.pop(name, None)
+            if value is not None:
+                self._features[name] = value
+            self._set_features(later, refused)
+
         self._calls.ask(
             f"admin.vm.feature.{'Remove' if value is None else 'Set'}",
             self.qube,
             name,
             (value or "").encode("ascii", "replace"),
-            lambda _content: self._set_features(later, refused),
+            go_on,
             lambda _kind, message: self._tell_refused(message, refused),
         )
 

@@ -46,5 +46,7 @@ def _retell(text: str) -> str:
     if application is not None:
         for translation in application.findChildren(Translation):
             # Nor what is found by its class.
-            return cast("Translation", translation).retell(str(text))
+            told = cast("Translation", translation).retell(str(text))
+            if told != text:
+                return told
     return str(text)
