@@ -6,7 +6,9 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -73,6 +75,13 @@ def renew(lab: RunningLab, inner: int, proto: str) -> tuple[str, int, int] | Non
     return None if told is None else (told.address, told.outer, told.lifetime)
 
 
+def lasts(lab: RunningLab, hop: str, port: int) -> bool:
+    """Whether a hop was told that a port is open for minutes, and has taken it in."""
+    (forward,) = (f for f in forwards_of(lab, "work") if f"={port}-" in f["rule"])
+    ends = [step["until"] for step in forward["path"] if step["qube"] == hop]
+    return bool(forward["state"] == "active" and min(ends) > time.time() + 500)
+
+
 class TestNatPmp:
     @pytest.mark.parametrize("proto", ["udp", "tcp"])
     def test_gets_uses_renews_and_deletes(
@@ -86,7 +95,9 @@ class TestNatPmp:
             reached(granting, "lan", inner + 10, inner, proto)
             reached(granting, "internet", inner + 10, inner, proto)
             assert mapped(granting, "work") == {f"{proto} {inner + 10}": "active"}
-            eventually(lambda: renew(granting, inner, proto), (EDGE, inner + 10, 600))
+            assert renew(granting, inner, proto) == (EDGE, inner + 10, 600)
+            for hop in ("sys-net", "sys-firewall"):
+                eventually(partial(lasts, granting, hop, inner + 10), True)
             told = natpmpc(granting, "work", inner, 0, proto, 0)
             assert told is not None
             eventually(lambda: reach(granting, "lan", inner + 10, proto), None)

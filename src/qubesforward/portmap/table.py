@@ -139,7 +139,8 @@ class Table:
         is_full = len(self._records) >= self.limits.mappings
         if is_full or self._pending >= self.limits.pending:
             return Refused(Reason.QUOTA, QUOTA_RETRY)
-        self._records[wish.key] = record = Record(State.ASKED, asked=wish.sources)
+        record = Record(State.ASKED, asked=wish.sources, asked_for=wish.lifetime)
+        self._records[wish.key] = record
         self._hold(record, wish)
         self._pending += 1
         self._events.append(Asked(wish, wish.sources, renews=False))
@@ -156,9 +157,14 @@ class Table:
         is_for_others = sources != record.sources
         if is_for_others and now < record.barred:
             return Refused(record.reason, _whole(record.barred - now))
-        is_tired = now - record.settled < _SETTLED_FOR or now < record.barred
+        # Whoever asked for a minute and now for an hour gets it at once; whoever asks
+        # again for what was cut, or for a little more each time, does not.
+        is_repeated = wish.lifetime < 2 * record.asked_for
+        is_tired = is_repeated and now - record.settled < _SETTLED_FOR
+        is_tired |= now < record.barred
         if is_for_others or (end > record.end + 1 and not is_tired):
             record.state, record.asked = State.RENEWING, sources
+            record.asked_for = wish.lifetime
             self._hold(record, wish)
             self._pending += 1
             self._events.append(Asked(wish, sources, renews=True))
@@ -205,6 +211,9 @@ class Table:
         was_asked = record.state is not State.HELD
         if was_asked:
             record.sources = record.asked
+            # Whoever came while it was asked has this answer too.
+            wanted = (lease.wish.lifetime for lease in record.leases.values())
+            record.asked_for = max(wanted, default=0)
         self._settle(key, record, now)
         self._forget_outer(key, record)
         record.state, record.outer, record.end = State.HELD, outer, now + lifetime
