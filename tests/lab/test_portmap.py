@@ -149,6 +149,20 @@ class TestUpnp:
             eventually(lambda: reach(granting, "lan", 5110, "tcp"), None)
             eventually(lambda: reach(granting, "internet", 5110, "tcp"), None)
 
+    def test_renews_and_loses_it_in_time(self, granting: RunningLab) -> None:
+        own = addresses(granting, ["work"])["work"]
+        add = ["-a", own, "5140", "5141", "tcp"]
+        with serving(granting, "work", [5140]):
+            assert "is redirected" in by_upnp(granting, *add, "60")
+            reached(granting, "internet", 5141, 5140, "tcp")
+            assert "is redirected" in by_upnp(granting, *add, "600")
+            eventually(partial(lasts, granting, "sys-net", 5141), True)
+            assert listed(granting) == ["TCP 5141->5140"]
+            assert "is redirected" in by_upnp(granting, *add, "2")
+            eventually(lambda: reach(granting, "lan", 5141, "tcp"), None)
+            eventually(lambda: reach(granting, "internet", 5141, "tcp"), None)
+            assert listed(granting) == []
+
     def test_sees_and_leaves_what_the_qube_holds_by_other_protocols(
         self, granting: RunningLab
     ) -> None:
