@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 from functools import partial
+from ipaddress import ip_network
 
 import pytest
 
@@ -219,6 +220,28 @@ class TestPcp:
             response = asker.pcp(own, gateway, 5300, lifetime=0)
             assert response is not None
             assert response.result == 0
+
+    def test_a_filter_keeps_everybody_else_out(self, granting: RunningLab) -> None:
+        at = addresses(granting, CHAIN)
+        own, gateway = at["work"], at["sys-firewall"]
+        only = frozenset({ip_network(f"{LAN}/32")})
+
+        def who_is_let_in() -> list[bool]:
+            hosts = ("lan", "lan2", "internet")
+            return [reach(granting, where, 5330) is not None for where in hosts]
+
+        with Asker(granting, "work") as asker, serving(granting, "work", [5330]):
+            first = asker.pcp(own, gateway, 5330, outer=5330, filters=only)
+            assert first is not None
+            assert first.result == 0
+            eventually(who_is_let_in, [True, False, False])
+            # Prefix length 0 takes the filters away (RFC 6887, 13.3).
+            anyone = frozenset({ip_network("0.0.0.0/0")})
+            wider = asker.pcp(own, gateway, 5330, filters=anyone)
+            assert wider is not None
+            assert wider.result == 0
+            eventually(who_is_let_in, [True, True, True])
+            asker.pcp(own, gateway, 5330, lifetime=0)
 
     def test_nonces_of_others_change_nothing(self, granting: RunningLab) -> None:
         at = addresses(granting, CHAIN)
