@@ -57,6 +57,14 @@ class Record:
         return self.state in (State.HELD, State.RENEWING)
 
     @property
+    def ends(self) -> list[float]:
+        """When it ends, or a lease of it; nothing does while somebody is asked."""
+        if self.state is State.DENIED:
+            return [self.end]
+        leases = self.leases.values() if self.state is State.HELD else ()
+        return [lease.end for lease in leases]
+
+    @property
     def wanted_sources(self) -> frozenset[Network]:
         """Who may connect if all holders get their will; empty for anyone."""
         return _join([lease.wish.sources for lease in self.leases.values()])

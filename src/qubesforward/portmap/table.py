@@ -239,8 +239,7 @@ class Table:
             record.state, record.barred = State.HELD, end
             self._take_back(key, record)
             # Ends that came while somebody was asked were passed over.
-            for lease in record.leases.values():
-                self._note_end(lease.end)
+            self._note_end(*record.ends)
             return
         wish = next(iter(record.leases.values())).wish
         if reason is Reason.CONFLICT and wish.exact:
@@ -335,18 +334,11 @@ class Table:
                 for holder, lease in list(record.leases.items()):
                     if lease.end <= now:
                         self._end_lease(key, record, holder)
-        self._next_end = min(
-            (
-                end
-                for record in self._records.values()
-                if record.state in (State.HELD, State.DENIED)
-                for end in _ends_of(record)
-            ),
-            default=_NEVER,
-        )
+        ends = (end for record in self._records.values() for end in record.ends)
+        self._next_end = min(ends, default=_NEVER)
 
-    def _note_end(self, end: float) -> None:
-        self._next_end = min(self._next_end, end)
+    def _note_end(self, *ends: float) -> None:
+        self._next_end = min((self._next_end, *ends))
 
     def find_next_end(self) -> float | None:
         """Return when to call `expire` next, None for never.
@@ -396,12 +388,6 @@ class Table:
     def _forget_outer(self, key: Key, record: Record) -> None:
         if self._outers.get((key.transport, record.outer)) == key:
             del self._outers[key.transport, record.outer]
-
-
-def _ends_of(record: Record) -> list[float]:
-    if record.state is State.DENIED:
-        return [record.end]
-    return [lease.end for lease in record.leases.values()]
 
 
 def _whole(seconds: float) -> int:
