@@ -60,6 +60,7 @@ class FakeDaemon:
     outbound: dict[str, list[str]] = field(default_factory=dict)
     forwards: dict[str, list[ForwardRule]] = field(default_factory=dict)
     unreadable: dict[str, list[str]] = field(default_factory=dict)
+    cones: dict[str, str] = field(default_factory=dict)
     unconfirmed: set[str] = field(default_factory=set)
     listening: set[int] = field(default_factory=set)
     log: list[dict[str, Any]] = field(default_factory=list)
@@ -244,6 +245,7 @@ class FakeDaemon:
                     if outcome.asked.target == name
                 ],
                 "unreadable": self.unreadable.get(name, []),
+                "cone": self.cones.get(name, ""),
             }
             for name in sorted(self.qubes)
             if dest in ("dom0", name)

@@ -251,6 +251,16 @@ def test_says_below_the_table_why_a_forward_is_not_active(
     ]
 
 
+def test_says_why_a_block_of_udp_ports_is_not_open(
+    firewall: Run, daemon: FakeDaemon
+) -> None:
+    daemon.cones["work"] = "portmap-cone=1-2: not with outbound rules"
+    assert lines_of(firewall("work").out)[-1] == (
+        "work: its block of UDP ports is not open: portmap-cone=1-2: not with outbound"
+        " rules"
+    )
+
+
 def test_removes_a_forward_by_what_it_says(firewall: Run, daemon: FakeDaemon) -> None:
     firewall("work", "add", *HTTPS.split(), "expire=+500", "comment=mine")
     assert firewall("work", "del", "forward", "external", "udp", "443").status == 1

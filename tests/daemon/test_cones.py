@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,14 @@ class TestCones:
             await until(lambda: opened(world) == PORTS)
             await world.call("Set", "work", payload=rules)
             await until(lambda: opened(world) == [])
+            status = json.loads(await world.call("Status+forward", "work"))
+            assert "portmap-cone=40000-40001: not with" in status["qubes"][0]["cone"]
+            whole = json.loads(await world.call("Status+forward", "dom0"))
+            assert [each["name"] for each in whole["qubes"] if each["cone"]] == ["work"]
             await world.call("Set", "work", payload="action=accept")
             await until(lambda: opened(world) == PORTS)
+            status = json.loads(await world.call("Status+forward", "work"))
+            assert status["qubes"][0]["cone"] == ""
 
         with_policy(tmp_path, test, **CONE)
 

@@ -158,6 +158,21 @@ class TestDaemon:
 
         with_policy(tmp_path, test, portmap_reach="internet")
 
+    def test_a_gateway_that_says_closed_all_the_time_costs_nothing(
+        self, tmp_path: Path
+    ) -> None:
+        async def test(world: World, gateway: GatewayEnd) -> None:
+            async with GatewayEnd(world, "sys-net") as outer:
+                gateway.send(wish())
+                await outer.wait(ASKED)
+                passes = world.daemon._reconciler._asked
+                outer.send(*[Closed(TCP, port) for port in range(1, 500)])
+                outer.send(SAID)
+                await gateway.wait_for(lambda each: getattr(each, "outer", 0) == 7777)
+                assert world.daemon._reconciler._asked - passes < 50
+
+        with_policy(tmp_path, test, portmap_reach="internet")
+
     def test_wanted_again_is_not_forgotten_by_a_late_word(self, tmp_path: Path) -> None:
         async def test(world: World, gateway: GatewayEnd) -> None:
             await open_at_router(world, gateway, Closed(UDP, 5000))

@@ -32,6 +32,14 @@ def test_a_client_is_where_a_route_of_its_own_leads(world: GatewayWorld) -> None
     assert index == "True 0"
 
 
+def test_a_route_by_the_uplink_is_none_to_a_client(world: GatewayWorld) -> None:
+    world.gateway.run(f"ip route add 10.137.0.99 via {ROUTER} dev eth0")
+    try:
+        assert look(world, "10.137.0.99", ONE)[0] == "None vif1.0"
+    finally:
+        world.gateway.run("ip route del 10.137.0.99")
+
+
 def test_without_a_default_route_there_is_no_router(world: GatewayWorld) -> None:
     world.gateway.run("ip route del default")
     try:

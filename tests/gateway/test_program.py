@@ -105,6 +105,23 @@ class TestUplink:
         world.call.say(NoClient(parse_address(ROUTER)))
         forget(world, ONE)
 
+    def test_not_even_with_a_route_to_a_client_there(self, world: GatewayWorld) -> None:
+        """A router's DHCP announced one, and the client's port was whoever's there."""
+        world.gateway.run(f"ip route add {TWO} via {ROUTER} dev eth0 metric 1")
+        world.gateway.run(f"ip route del {TWO} dev vif2.0")
+        world.router.run(f"ip addr add {TWO}/32 dev lan0")
+        try:
+            world.call.say(Client(parse_address(TWO), 64))
+            world.serve(ONE)
+            assert world.wish(ROUTER, 5201, own=TWO) == "refused"
+            assert world.ask(ROUTER, b"\0\0") == "refused"
+            world.gateway.run(f"ip route add {TWO} dev vif2.0 metric 2")
+            world.gateway.run(f"ip route del {TWO} dev eth0")
+            world.wait_served(TWO)
+        finally:
+            world.router.run(f"ip addr del {TWO}/32 dev lan0")
+            forget(world, ONE, TWO)
+
     def test_with_a_clients_address_nothing_is_had(self, world: GatewayWorld) -> None:
         world.serve(ONE)
         world.router.run(f"ip addr add {ONE}/32 dev lan0")

@@ -13,7 +13,7 @@ from typing import Any
 from qubesforward.plan.serving import IGD_PORT
 from qubesforward.portmap import natpmp_wire, pcp_wire
 from qubesforward.portmap.errors import MalformedResponse
-from qubesforward.portmap.mapping import Transport
+from qubesforward.portmap.mapping import Network, Transport
 from qubesforward.portmap.pcp_options import encode_options
 from tests.lab.forwards import dom0, forwards_of
 from tests.lab.running_lab import RunningLab
@@ -202,6 +202,7 @@ def pcp_request(
     nonce: bytes = b"first nonce!",
     exact: bool = False,
     client: str = "",
+    filters: frozenset[Network] | None = None,
 ) -> bytes:
     """Return a request of PCP for a mapping; `client` is who it says that it is."""
     address = ip_address(own)
@@ -213,7 +214,7 @@ def pcp_request(
         outer,
         type(address)(0),
     )
-    options = encode_options(exact=exact, filters=None)
+    options = encode_options(exact=exact, filters=filters)
     return pcp_wire.encode_map_request(request, ip_address(client or own), options)
 
 

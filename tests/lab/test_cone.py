@@ -37,5 +37,11 @@ def test_anyone_reaches_a_socket_in_the_block(make_lab: MakeLab) -> None:
         assert who_is_reached() == [None] * 5
         dom0(lab, "qvm-features", "work", "portmap", "ask")
         eventually(who_is_reached, ["work", None, "work", None, None])
+        dom0(lab, "qvm-firewall", "work", "add", "--before", "0", "drop", "proto=icmp")
+        eventually(who_is_reached, [None] * 5)
+        said = " ".join(dom0(lab, "qvm-forward", "work").stdout.split())
+        assert "its block of UDP ports is not open: portmap-cone=40000-40003" in said
+        dom0(lab, "qvm-firewall", "work", "reset")
+        eventually(who_is_reached, ["work", None, "work", None, None])
         dom0(lab, "qvm-features", "--unset", "work", "portmap-cone")
         eventually(who_is_reached, [None] * 5)

@@ -6,7 +6,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
+from functools import partial
+from ipaddress import ip_network
 
 import pytest
 
@@ -73,6 +76,13 @@ def renew(lab: RunningLab, inner: int, proto: str) -> tuple[str, int, int] | Non
     return None if told is None else (told.address, told.outer, told.lifetime)
 
 
+def lasts(lab: RunningLab, hop: str, port: int) -> bool:
+    """Whether a hop was told that a port is open for minutes, and has taken it in."""
+    (forward,) = (f for f in forwards_of(lab, "work") if f"={port}-" in f["rule"])
+    ends = [step["until"] for step in forward["path"] if step["qube"] == hop]
+    return bool(forward["state"] == "active" and min(ends) > time.time() + 500)
+
+
 class TestNatPmp:
     @pytest.mark.parametrize("proto", ["udp", "tcp"])
     def test_gets_uses_renews_and_deletes(
@@ -86,7 +96,9 @@ class TestNatPmp:
             reached(granting, "lan", inner + 10, inner, proto)
             reached(granting, "internet", inner + 10, inner, proto)
             assert mapped(granting, "work") == {f"{proto} {inner + 10}": "active"}
-            eventually(lambda: renew(granting, inner, proto), (EDGE, inner + 10, 600))
+            assert renew(granting, inner, proto) == (EDGE, inner + 10, 600)
+            for hop in ("sys-net", "sys-firewall"):
+                eventually(partial(lasts, granting, hop, inner + 10), True)
             told = natpmpc(granting, "work", inner, 0, proto, 0)
             assert told is not None
             eventually(lambda: reach(granting, "lan", inner + 10, proto), None)
@@ -137,6 +149,20 @@ class TestUpnp:
             assert "UPNP_DeletePortMapping() returned : 0" in said
             eventually(lambda: reach(granting, "lan", 5110, "tcp"), None)
             eventually(lambda: reach(granting, "internet", 5110, "tcp"), None)
+
+    def test_renews_and_loses_it_in_time(self, granting: RunningLab) -> None:
+        own = addresses(granting, ["work"])["work"]
+        add = ["-a", own, "5140", "5141", "tcp"]
+        with serving(granting, "work", [5140]):
+            assert "is redirected" in by_upnp(granting, *add, "60")
+            reached(granting, "internet", 5141, 5140, "tcp")
+            assert "is redirected" in by_upnp(granting, *add, "600")
+            eventually(partial(lasts, granting, "sys-net", 5141), True)
+            assert listed(granting) == ["TCP 5141->5140"]
+            assert "is redirected" in by_upnp(granting, *add, "2")
+            eventually(lambda: reach(granting, "lan", 5141, "tcp"), None)
+            eventually(lambda: reach(granting, "internet", 5141, "tcp"), None)
+            assert listed(granting) == []
 
     def test_sees_and_leaves_what_the_qube_holds_by_other_protocols(
         self, granting: RunningLab
@@ -194,6 +220,28 @@ class TestPcp:
             response = asker.pcp(own, gateway, 5300, lifetime=0)
             assert response is not None
             assert response.result == 0
+
+    def test_a_filter_keeps_everybody_else_out(self, granting: RunningLab) -> None:
+        at = addresses(granting, CHAIN)
+        own, gateway = at["work"], at["sys-firewall"]
+        only = frozenset({ip_network(f"{LAN}/32")})
+
+        def who_is_let_in() -> list[bool]:
+            hosts = ("lan", "lan2", "internet")
+            return [reach(granting, where, 5330) is not None for where in hosts]
+
+        with Asker(granting, "work") as asker, serving(granting, "work", [5330]):
+            first = asker.pcp(own, gateway, 5330, outer=5330, filters=only)
+            assert first is not None
+            assert first.result == 0
+            eventually(who_is_let_in, [True, False, False])
+            # Prefix length 0 takes the filters away (RFC 6887, 13.3).
+            anyone = frozenset({ip_network("0.0.0.0/0")})
+            wider = asker.pcp(own, gateway, 5330, filters=anyone)
+            assert wider is not None
+            assert wider.result == 0
+            eventually(who_is_let_in, [True, True, True])
+            asker.pcp(own, gateway, 5330, lifetime=0)
 
     def test_nonces_of_others_change_nothing(self, granting: RunningLab) -> None:
         at = addresses(granting, CHAIN)

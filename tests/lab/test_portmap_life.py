@@ -380,8 +380,8 @@ def test_a_gateway_that_waits_does_not_wake(life: Life) -> None:
 
     def is_asleep(where: str) -> bool:
         before = count_wakes(where)
-        time.sleep(3)
-        return count_wakes(where) - before <= 3
+        time.sleep(1.5)
+        return count_wakes(where) - before <= 2
 
     with life.mapping(6140):
         for where in ("sys-firewall", "sys-net"):

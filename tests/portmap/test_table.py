@@ -94,6 +94,38 @@ class TestAsking:
         assert table.ask(wish, 1.0) == Refused(Reason.CONFLICT, 30)
         assert table.ask(_wish(FIRST, OTHER_KEY, outer=443), 1.0) == Pending()
 
+    def test_a_much_longer_lifetime_is_asked_for_at_once(self) -> None:
+        """It got the minute that it had, for a second after that was granted."""
+        table = Table()
+        table.ask(_wish(lifetime=60), 0.0)
+        table.grant(KEY, 443, 60, 0.0)
+        table.take_events()
+        assert table.ask(_wish(lifetime=3600), 0.1) == Pending()
+        (asked,) = table.take_events()
+        assert asked == Asked(_wish(lifetime=3600), ANYONE, renews=True)
+        table.grant(KEY, 443, 3600, 0.1)
+        assert table.ask(_wish(lifetime=3600), 0.1) == Granted(443, 3600)
+
+    def test_a_lifetime_that_was_cut_is_not_asked_for_again_at_once(self) -> None:
+        table = Table()
+        table.ask(_wish(lifetime=3600), 0.0)
+        table.grant(KEY, 443, 60, 0.0)
+        table.take_events()
+        for wanted in (3600, 3601, 7199):
+            assert table.ask(_wish(lifetime=wanted), 0.1) == Granted(443, 60)
+        assert table.take_events() == []
+        assert table.ask(_wish(lifetime=3600), 1.5) == Pending()
+
+    def test_ever_longer_lifetimes_are_few_questions(self) -> None:
+        table = Table()
+        questions = 0
+        for lifetime in range(1, 5000):
+            table.ask(_wish(lifetime=lifetime), 0.0)
+            questions += len([e for e in table.take_events() if isinstance(e, Asked)])
+            table.grant(KEY, 443, lifetime, 0.0)
+            table.take_events()
+        assert questions < 16
+
     def test_another_port_of_an_open_mapping_is_a_conflict(self) -> None:
         table = _held(_wish(outer=443))
         exact = _wish(FIRST, outer=444, exact=True)

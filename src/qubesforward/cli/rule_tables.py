@@ -239,7 +239,7 @@ def format_reasons(qube: QubeStatus, screen: Screen) -> str:
 
 
 def format_problems(qube: QubeStatus, screen: Screen) -> str:
-    """Tell, a line each, what of a qube's rule file cannot be read."""
+    """Tell, a line each, what of a qube's rule file, or of its block, is not used."""
     lines = [f"{qube.name}: its rules cannot be used: {qube.problem}"] * bool(
         qube.problem
     )
@@ -247,6 +247,8 @@ def format_problems(qube: QubeStatus, screen: Screen) -> str:
         f"{qube.name}: a rule cannot be read and is not applied: {reason}"
         for reason in qube.unreadable
     ]
+    if qube.cone:
+        lines.append(f"{qube.name}: its block of UDP ports is not open: {qube.cone}")
     return "".join(format_paragraph(line, screen) for line in lines)
 
 

@@ -103,7 +103,7 @@ class QubeStatus:
     """The forwards of one qube.
 
     `problem` tells why its rule file cannot be read at all, `unreadable` why
-    single rules of it cannot.
+    single rules of it cannot. `cone` tells why its block of UDP ports is not open.
     """
 
     name: str
@@ -111,6 +111,7 @@ class QubeStatus:
     problem: str
     forwards: tuple[ForwardStatus, ...]
     unreadable: tuple[str, ...]
+    cone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,7 @@ def _decode_qube(reader: Reader) -> QubeStatus:
         problem=reader.text("problem"),
         forwards=reader.items("forwards", _decode_forward),
         unreadable=reader.texts("unreadable"),
+        cone=reader.text("cone"),
     )
 
 

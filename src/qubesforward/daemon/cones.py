@@ -25,16 +25,22 @@ _ACCEPT_ALL = [("action=accept", None)]
 """The rule that new qubes have, without an end."""
 
 
+_NOT_WITH_RULES = "not with outbound rules other than one that accepts everything"
+
+
 class Cones:
     """Keeps the mappings of blocks as features and rules say."""
 
     def __init__(self, mappings: Mappings, rules: Rules) -> None:
         self._mappings = mappings
         self._rules = rules
-        self._refused: set[str] = set()
+        self.refused: dict[str, str] = {}
+        """Why a block is not open, by qube."""
 
     def follow(self, snapshot: Snapshot) -> None:
         """Make what is missing, and remove what is no more to be."""
+        for name in self.refused.keys() - snapshot.keys():
+            del self.refused[name]
         wanted = {
             each.place: each
             for qube in snapshot.values()
@@ -60,19 +66,16 @@ class Cones:
         (to hops that belongs to his flow), and so rules would hold nobody back.
         """
         if qube.portmap is None or qube.portmap.cone is None or not qube.running:
-            self._refused.discard(qube.name)
+            self.refused.pop(qube.name, None)
             return False
         found = self._rules.get_outbound(qube, snapshot)
         if [(format_enforced(rule), rule.expire) for rule in found] == _ACCEPT_ALL:
-            self._refused.discard(qube.name)
+            self.refused.pop(qube.name, None)
             return True
-        if qube.name not in self._refused:
-            self._refused.add(qube.name)
-            _log.warning(
-                "%s: portmap-cone: not with outbound rules other than one that accepts"
-                " everything",
-                qube.name,
-            )
+        why = f"portmap-cone={qube.portmap.cone}: {_NOT_WITH_RULES}"
+        if self.refused.get(qube.name) != why:
+            self.refused[qube.name] = why
+            _log.warning("%s: %s", qube.name, why)
         return False
 
 

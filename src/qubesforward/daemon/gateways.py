@@ -256,7 +256,7 @@ class Gateways:
     def note_closed(self, link: Link, message: Closed) -> None:
         """Take in that the router of a hop leads nothing to a port any more."""
         port = message.proto, message.port
-        if port not in link.opens:
+        if port in link.closes:
             link.closes.discard(port)
             self._routers.forget(link.source, port)
             if link.source not in self._routers.hops:

@@ -345,6 +345,7 @@ class Handlers:
             "name": name,
             "unconfirmed": not confirmed,
             "problem": loaded.problem,
+            "cone": self._reconciler.refused_cones.get(name, ""),
             "forwards": forwards,
             "unreadable": [rule.reason for rule in loaded.rules.unreadable],
         }

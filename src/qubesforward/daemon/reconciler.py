@@ -83,6 +83,11 @@ class Reconciler:
         self.plan = Plan()
 
     @property
+    def refused_cones(self) -> Mapping[str, str]:
+        """Why the block of UDP ports of a qube is not open, by qube."""
+        return self._cones.refused
+
+    @property
     def has_planned(self) -> bool:
         """Whether `plan` is one: at first it has nothing, whatever is wanted."""
         return self._planned_at > 0

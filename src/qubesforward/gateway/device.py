@@ -172,8 +172,7 @@ class Device:
         if family == 4:
             self._announce(one, announcement.data, where)
         else:
-            scope = socket.if_nametoindex(self.name)
-            self._announce(one, announcement.data, (*where, 0, scope))
+            self._announce(one, announcement.data, (*where, 0, self._index))
 
     def _announce(
         self,

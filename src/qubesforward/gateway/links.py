@@ -42,9 +42,16 @@ class Router:
 
 
 def find_device(client: Address) -> str | None:
-    """Return the interface that leads to a client and nobody else, if there is one."""
+    """Return the interface that leads to a client below, if there is one.
+
+    Never the uplink, or a tunnel: whoever is there may announce a route to any address
+    (DHCP has an option for that), and would be served in the client's place.
+    """
     routes = _host_routes4() if client.version == 4 else _host_routes6()
-    return next((device for address, device in routes if address == client), None)
+    for address, device in routes:
+        if address == client and is_downstream(device):
+            return device
+    return None
 
 
 def find_uplink(client: Address) -> str | None:

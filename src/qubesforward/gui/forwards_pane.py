@@ -157,6 +157,9 @@ class ForwardsPane(QWidget):
         if qube.unreadable:
             text = self.tr("Rules that cannot be read, and are not used: {0}")
             problems.append(text.format("; ".join(map(say_told, qube.unreadable))))
+        if qube.cone:
+            text = self.tr("The block of UDP ports is not open: {0}")
+            problems.append(text.format(say_told(qube.cone)))
         if status.audit:
             problems.append(
                 self.tr("Nothing can be opened: {0}").format(say_told(status.audit))

@@ -32,10 +32,11 @@ class Record:
     """One key: what is held or asked.
 
     `end`: when the grant, or the denial, ends. `sources`: to whom the mapping is open.
-    `asked`: to whom it would be by the question that is open. `barred`: until then no
-    longer or wider mapping is asked for, because that was denied. `outer` of a denied
-    one is the only port that it was asked for at, and that was taken. `is_static`: it
-    is there without anybody's asking, and stays when nobody holds it.
+    `asked`: to whom it would be by the question that is open. `settled`: when the last
+    question was answered, `asked_for`: the lifetime that it was about. `barred`: until
+    then no longer or wider mapping is asked for, because that was denied. `outer` of a
+    denied one is the only port that it was asked for at, and that was taken.
+    `is_static`: it is there without anybody's asking, and stays when nobody holds it.
     """
 
     state: State
@@ -43,6 +44,7 @@ class Record:
     outer: int = 0
     end: float = 0.0
     settled: float = float("-inf")
+    asked_for: int = 0
     reason: Reason = Reason.DENIED
     sources: frozenset[Network] = field(default_factory=frozenset)
     asked: frozenset[Network] = field(default_factory=frozenset)
@@ -53,6 +55,14 @@ class Record:
     def is_open(self) -> bool:
         """Whether there is a mapping."""
         return self.state in (State.HELD, State.RENEWING)
+
+    @property
+    def ends(self) -> list[float]:
+        """When it ends, or a lease of it; nothing does while somebody is asked."""
+        if self.state is State.DENIED:
+            return [self.end]
+        leases = self.leases.values() if self.state is State.HELD else ()
+        return [lease.end for lease in leases]
 
     @property
     def wanted_sources(self) -> frozenset[Network]:

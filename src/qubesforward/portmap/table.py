@@ -139,7 +139,8 @@ class Table:
         is_full = len(self._records) >= self.limits.mappings
         if is_full or self._pending >= self.limits.pending:
             return Refused(Reason.QUOTA, QUOTA_RETRY)
-        self._records[wish.key] = record = Record(State.ASKED, asked=wish.sources)
+        record = Record(State.ASKED, asked=wish.sources, asked_for=wish.lifetime)
+        self._records[wish.key] = record
         self._hold(record, wish)
         self._pending += 1
         self._events.append(Asked(wish, wish.sources, renews=False))
@@ -156,9 +157,14 @@ class Table:
         is_for_others = sources != record.sources
         if is_for_others and now < record.barred:
             return Refused(record.reason, _whole(record.barred - now))
-        is_tired = now - record.settled < _SETTLED_FOR or now < record.barred
+        # Whoever asked for a minute and now for an hour gets it at once; whoever asks
+        # again for what was cut, or for a little more each time, does not.
+        is_repeated = wish.lifetime < 2 * record.asked_for
+        is_tired = is_repeated and now - record.settled < _SETTLED_FOR
+        is_tired |= now < record.barred
         if is_for_others or (end > record.end + 1 and not is_tired):
             record.state, record.asked = State.RENEWING, sources
+            record.asked_for = wish.lifetime
             self._hold(record, wish)
             self._pending += 1
             self._events.append(Asked(wish, sources, renews=True))
@@ -205,6 +211,9 @@ class Table:
         was_asked = record.state is not State.HELD
         if was_asked:
             record.sources = record.asked
+            # Whoever came while it was asked has this answer too.
+            wanted = (lease.wish.lifetime for lease in record.leases.values())
+            record.asked_for = max(wanted, default=0)
         self._settle(key, record, now)
         self._forget_outer(key, record)
         record.state, record.outer, record.end = State.HELD, outer, now + lifetime
@@ -230,8 +239,7 @@ class Table:
             record.state, record.barred = State.HELD, end
             self._take_back(key, record)
             # Ends that came while somebody was asked were passed over.
-            for lease in record.leases.values():
-                self._note_end(lease.end)
+            self._note_end(*record.ends)
             return
         wish = next(iter(record.leases.values())).wish
         if reason is Reason.CONFLICT and wish.exact:
@@ -326,18 +334,11 @@ class Table:
                 for holder, lease in list(record.leases.items()):
                     if lease.end <= now:
                         self._end_lease(key, record, holder)
-        self._next_end = min(
-            (
-                end
-                for record in self._records.values()
-                if record.state in (State.HELD, State.DENIED)
-                for end in _ends_of(record)
-            ),
-            default=_NEVER,
-        )
+        ends = (end for record in self._records.values() for end in record.ends)
+        self._next_end = min(ends, default=_NEVER)
 
-    def _note_end(self, end: float) -> None:
-        self._next_end = min(self._next_end, end)
+    def _note_end(self, *ends: float) -> None:
+        self._next_end = min((self._next_end, *ends))
 
     def find_next_end(self) -> float | None:
         """Return when to call `expire` next, None for never.
@@ -387,12 +388,6 @@ class Table:
     def _forget_outer(self, key: Key, record: Record) -> None:
         if self._outers.get((key.transport, record.outer)) == key:
             del self._outers[key.transport, record.outer]
-
-
-def _ends_of(record: Record) -> list[float]:
-    if record.state is State.DENIED:
-        return [record.end]
-    return [lease.end for lease in record.leases.values()]
 
 
 def _whole(seconds: float) -> int:

@@ -427,6 +427,10 @@
         <translation>Nicht lesbare Regeln, die nicht angewandt werden: {0}</translation>
     </message>
     <message>
+        <source>The block of UDP ports is not open: {0}</source>
+        <translation>Der Block von UDP-Ports ist nicht offen: {0}</translation>
+    </message>
+    <message>
         <source>These ports were opened for the qube that this one is a copy of. They are closed here until you say otherwise.</source>
         <translation>Diese Ports wurden für den Qube geöffnet, von dem dieser eine Kopie ist. Hier sind sie geschlossen, bis Sie es anders bestimmen.</translation>
     </message>
