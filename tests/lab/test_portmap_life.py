@@ -494,7 +494,8 @@ class TestQubeOfItsOwn:
         life.do("qvm-features sys-firewall portmap-gateway gw")
         try:
             with serving(lab, "work", [6300, 6301]), Asker(lab, "work") as asker:
-                eventually(lambda: life.ask(6300, 6300), 6300)
+                # Two qubes have to hear of it first, on a machine that may be busy.
+                eventually(lambda: life.ask(6300, 6300), 6300, patience=20)
                 eventually(lambda: life.sees(6300), "work")
                 response = asker.pcp(at["work"], at["sys-firewall"], 6301, outer=6301)
                 assert response is not None
