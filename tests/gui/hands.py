@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from PyQt6.QtCore import Qt
+from PyQt6.QtCore import QPoint, Qt
 from PyQt6.QtTest import QTest
 from PyQt6.QtWidgets import QWidget
 
@@ -13,11 +13,12 @@ from PyQt6.QtWidgets import QWidget
 _hands: Any = QTest
 
 
-def press(widget: QWidget) -> None:
-    """Click a widget, which must take clicks."""
+def press(widget: QWidget, place: QPoint | None = None) -> None:
+    """Click a widget, which must take clicks, at a place in it or in its middle."""
     assert widget.isVisible()
     assert widget.isEnabled()
-    _hands.mouseClick(widget, Qt.MouseButton.LeftButton)
+    no_keys = Qt.KeyboardModifier.NoModifier
+    _hands.mouseClick(widget, Qt.MouseButton.LeftButton, no_keys, place or QPoint())
 
 
 def press_key(widget: QWidget, key: Qt.Key) -> None:
