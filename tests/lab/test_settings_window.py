@@ -40,7 +40,9 @@ def lan(lab: RunningLab) -> Iterator[Prober]:
 def window(lab: RunningLab, lan: Prober) -> Iterator[Window]:
     with Window(lab, "work") as one:
         yield one
-    dom0(lab, "qvm-forward", "work", "--close-all")
+    close = ["qvm-forward", "work", "--close-all"]
+    # Where a test failed, the daemon may just be coming back.
+    eventually(lambda: lab.exec("dom0", close).returncode, 0, PATIENCE)
 
 
 def wait_answers(lan: Prober, wanted: dict[int, str | None]) -> None:
