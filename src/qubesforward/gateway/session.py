@@ -135,6 +135,7 @@ async def _end(process: asyncio.subprocess.Process) -> int:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
+            await process.wait()
     return await process.wait()
 
 
