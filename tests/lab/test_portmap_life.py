@@ -296,7 +296,7 @@ def without_qubesdb(life: Life, qube: str) -> Iterator[None]:
         assert started.stdout.readline() == "ready\n"
 
 
-# In a hop of the time before interface groups, only QubesDB says that there is an uplink.
+# Old hops, without groups of interfaces, know of their uplink by QubesDB only.
 @needs_nftables
 @pytest.mark.parametrize(("port", "qube"), [(6150, "sys-firewall"), (6160, "sys-net")])
 class TestQubesDbOfAHop:
