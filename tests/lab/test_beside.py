@@ -42,6 +42,8 @@ def test_a_forward_changes_nothing_of_the_stock_parts(beside: RunningLab) -> Non
         beside.run("service", "sys-firewall", "restart", "qubes-forward-agent")
         beside.run("service", "dom0", "restart", "qubes-forwardd")
         assert probe(beside, "lan", NET, 443) == Answer("work", LAN, 8443)
+        # A command right after the restart would find nobody who serves it yet.
+        eventually(lambda: beside.exec("dom0", ["qvm-forward"]).returncode, 0)
     after = [(stock_table(beside, hop), stock_keys(beside, hop)) for hop in HOPS]
     assert before == during == after
     files = beside.check("dom0", "find", "/var/lib/qubes", "-name", "firewall.xml")
